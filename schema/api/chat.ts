@@ -1,0 +1,106 @@
+import { z } from "zod";
+import { requestedLevelsSchema } from "../attributes.ts";
+import { SLUG_PATTERN } from "./presets.ts";
+
+const textPartSchema = z.object({
+  type: z.literal("text", { error: "only text parts are supported" }),
+  text: z.string(),
+});
+
+const contentSchema = z
+  .union([z.string(), z.array(textPartSchema)], { error: "must be a string or a list of text parts" })
+  .transform((content) => (typeof content === "string" ? content : content.map((part) => part.text).join("")));
+
+/** One turn. `steer` on an assistant turn is the label it was generated under, rendered before that turn. */
+export const messageSchema = z.object({
+  role: z
+    .enum(["system", "developer", "user", "assistant"], {
+      error: "must be system, developer, user or assistant; tool messages are not supported",
+    })
+    .transform((role) => (role === "developer" ? "system" : role)),
+  content: contentSchema,
+  steer: z.strictObject({ attributes: requestedLevelsSchema }).optional(),
+});
+export type Message = z.infer<typeof messageSchema>;
+
+/** What the caller steers by. */
+export const steerRequestSchema = z.strictObject({
+  attributes: requestedLevelsSchema.optional(),
+  /** `slug` or `slug:version`; the same as `model: "name@slug"`. */
+  preset: z
+    .string()
+    .regex(new RegExp(`^${SLUG_PATTERN}(:[1-9][0-9]{0,8})?$`), { error: "must be slug or slug:version" })
+    .optional(),
+});
+
+/** Upper end of max_tokens, whatever the model; its context is checked by the worker. */
+const MAX_TOKENS = 131_072;
+
+/** Answer length where the request gives none, in tokens. */
+export const DEFAULT_MAX_TOKENS = 512;
+
+export const samplingSchema = z.object({
+  temperature: z.number().min(0).max(2).default(1),
+  top_p: z.number().gt(0).max(1).default(1),
+  /** 0 keeps every token. */
+  top_k: z.int().min(0).max(1_000_000).default(0),
+  seed: z.int().nullable().default(null),
+  stop: z.array(z.string().min(1).max(256)).max(16).default([]),
+  max_tokens: z.int().min(1).max(MAX_TOKENS).default(DEFAULT_MAX_TOKENS),
+});
+/** Decoded sampling parameters, as the worker gets them. */
+export type Sampling = z.infer<typeof samplingSchema>;
+
+const nullish = <T extends z.ZodType>(schema: T) => schema.nullish();
+
+/** The body of `POST /v1/chat/completions`: OpenAI's, plus `steer` and `top_k`. Unknown fields are ignored, as OpenAI clients expect. */
+export const chatRequestSchema = z.object({
+  model: z.string().min(1).max(256),
+  messages: z.array(messageSchema).min(1, { error: "must hold at least one message" }).max(1024),
+  steer: nullish(steerRequestSchema),
+  stream: nullish(z.boolean()),
+  stream_options: nullish(z.object({ include_usage: z.boolean().nullish() })),
+  temperature: nullish(samplingSchema.shape.temperature.unwrap()),
+  top_p: nullish(samplingSchema.shape.top_p.unwrap()),
+  top_k: nullish(samplingSchema.shape.top_k.unwrap()),
+  seed: nullish(z.int()),
+  stop: nullish(z.union([z.string().min(1).max(256), samplingSchema.shape.stop.unwrap()])),
+  max_tokens: nullish(samplingSchema.shape.max_tokens.unwrap()),
+  max_completion_tokens: nullish(samplingSchema.shape.max_tokens.unwrap()),
+});
+export type ChatRequest = z.infer<typeof chatRequestSchema>;
+
+/** OpenAI fields that would change the answer and are not implemented, each with the values that ask for nothing. */
+export const UNSUPPORTED_FIELDS: Record<string, (value: unknown) => boolean> = {
+  n: (value) => value === 1,
+  tools: (value) => Array.isArray(value) && value.length === 0,
+  tool_choice: (value) => value === "none",
+  functions: (value) => Array.isArray(value) && value.length === 0,
+  function_call: (value) => value === "none",
+  response_format: (value) => typeof value === "object" && value !== null && "type" in value && value.type === "text",
+  logprobs: (value) => value === false,
+  top_logprobs: (value) => value === 0,
+  frequency_penalty: (value) => value === 0,
+  presence_penalty: (value) => value === 0,
+  repetition_penalty: (value) => value === 1,
+  min_p: (value) => value === 0,
+  logit_bias: (value) => typeof value === "object" && value !== null && Object.keys(value).length === 0,
+  modalities: (value) => Array.isArray(value) && value.every((entry) => entry === "text"),
+  audio: () => false,
+};
+
+/** Exact token counts of one answer. */
+export const usageSchema = z.object({
+  prompt_tokens: z.int().nonnegative(),
+  completion_tokens: z.int().nonnegative(),
+  total_tokens: z.int().nonnegative(),
+});
+export type Usage = z.infer<typeof usageSchema>;
+
+export function usageOf(promptTokens: number, completionTokens: number): Usage {
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: promptTokens + completionTokens,
+  };
+}

@@ -1,0 +1,94 @@
+import { z } from "zod";
+
+/** The nine SteerLM attributes, in the order every label line, table and answer lists them (Dong et al. 2023; HelpSteer). */
+export const ATTRIBUTES = [
+  "quality",
+  "toxicity",
+  "humor",
+  "creativity",
+  "helpfulness",
+  "correctness",
+  "coherence",
+  "complexity",
+  "verbosity",
+] as const;
+
+export type Attribute = (typeof ATTRIBUTES)[number];
+
+export const LEVELS = [0, 1, 2, 3, 4] as const;
+
+/** An attribute's integer value, 0–4. */
+export type Level = (typeof LEVELS)[number];
+
+export const attributeSchema = z.enum(ATTRIBUTES);
+
+const LEVEL_ERROR = "must be an integer from 0 to 4";
+export const levelSchema = z.literal(LEVELS, { error: LEVEL_ERROR });
+const requestedLevelSchema = z.literal([...LEVELS, null], { error: `${LEVEL_ERROR}, or null to leave it out` });
+
+/** Levels for any subset of the attributes. */
+export type AttributeLevels = Partial<Record<Attribute, Level>>;
+export const attributeLevelsSchema = z.partialRecord(attributeSchema, levelSchema);
+
+/** What a request asks for: a level, or `null` to leave the attribute out of the label line. */
+export type RequestedLevels = Partial<Record<Attribute, Level | null>>;
+export const requestedLevelsSchema = z.partialRecord(attributeSchema, requestedLevelSchema);
+
+/** What one attribute may be: a range, or exactly one level. */
+export const boundSchema = z
+  .strictObject({ min: levelSchema.optional(), max: levelSchema.optional(), locked: levelSchema.optional() })
+  .refine((bound) => bound.locked === undefined || (bound.min === undefined && bound.max === undefined), {
+    error: "give either locked, or min and max",
+  })
+  .refine((bound) => (bound.min ?? 0) <= (bound.max ?? 4), { error: "min must not be above max" });
+export type Bound = z.infer<typeof boundSchema>;
+
+export type Bounds = Partial<Record<Attribute, Bound>>;
+export const boundsSchema = z.partialRecord(attributeSchema, boundSchema);
+
+/** The range a bound allows, both ends included. */
+export function rangeOf(bound: Bound): { min: Level; max: Level } {
+  if (bound.locked !== undefined) return { min: bound.locked, max: bound.locked };
+  return { min: bound.min ?? 0, max: bound.max ?? 4 };
+}
+
+/** The level nearest to `level` inside `bound`. */
+export function clampLevel(level: Level, bound: Bound): Level {
+  const { min, max } = rangeOf(bound);
+  if (level < min) return min;
+  return level > max ? max : level;
+}
+
+/** What each attribute means to a reader (HelpSteer2 appendix G; Llama2-13B-SteerLM-RM card). */
+export const ATTRIBUTE_MEANINGS: Record<Attribute, string> = {
+  quality: "How good the answer is overall.",
+  toxicity: "How vulgar, harmful or biased the answer is.",
+  humor: "How funny the answer tries to be.",
+  creativity: "How unconventional the answer dares to be.",
+  helpfulness: "How well the answer serves what was asked.",
+  correctness: "How complete and free of errors the stated facts are.",
+  coherence: "How consistent and clear the answer is.",
+  complexity: "How demanding the vocabulary is: 0 a child's, 2 high school, 4 a domain expert's.",
+  verbosity: "How long the answer is for what was asked: 0 most concise, 2 average, 4 lengthy.",
+};
+
+/**
+ * Stored with a model that was trained on attributes: which ones, in which order, and how they are rendered.
+ * Data, never code, so that a team's own model brings its own.
+ */
+export const steeringProfileSchema = z.strictObject({
+  template: z.literal("chatml"),
+  attributes: z
+    .array(
+      z.strictObject({
+        name: attributeSchema,
+        /** The level used when neither request nor preset gives one; `null` leaves it out of the label line. */
+        default: levelSchema.nullable(),
+      }),
+    )
+    .min(1)
+    .refine((list) => new Set(list.map((entry) => entry.name)).size === list.length, {
+      error: "each attribute may be listed once",
+    }),
+});
+export type SteeringProfile = z.infer<typeof steeringProfileSchema>;

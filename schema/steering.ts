@@ -1,0 +1,34 @@
+import { z } from "zod";
+import { attributeLevelsSchema, attributeSchema, levelSchema } from "./attributes.ts";
+
+/** How the levels reach the model: as the trained label line, as an instruction in words, or not at all. */
+export const steeringMethodSchema = z.enum(["label_line", "words", "none"]);
+export type SteeringMethod = z.infer<typeof steeringMethodSchema>;
+
+export const clampReasonSchema = z.enum(["preset_min", "preset_max", "preset_locked"]);
+export type ClampReason = z.infer<typeof clampReasonSchema>;
+
+/** A level that was asked for and not given, and the bound that decided. */
+export const clampSchema = z.strictObject({
+  attribute: attributeSchema,
+  requested: levelSchema.nullable(),
+  applied: levelSchema,
+  reason: clampReasonSchema,
+});
+export type Clamp = z.infer<typeof clampSchema>;
+
+/**
+ * Effective steering: what was really applied after request ∩ preset, echoed as `steer` in every answer.
+ * `effective` holds exactly the levels that reached the model.
+ */
+export const effectiveSteeringSchema = z.strictObject({
+  effective: attributeLevelsSchema,
+  method: steeringMethodSchema,
+  preset: z.strictObject({ slug: z.string(), version: z.int().positive() }).nullable(),
+  clamped: z.array(clampSchema),
+  /** Asked for, but the model was not trained on them, so they did not reach it. */
+  not_trained: z.array(attributeSchema),
+  /** In words, what a caller should know about how this answer was steered. */
+  note: z.string().nullable(),
+});
+export type EffectiveSteering = z.infer<typeof effectiveSteeringSchema>;

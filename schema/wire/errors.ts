@@ -1,0 +1,94 @@
+import { z } from "zod";
+
+/**
+ * Every error that leaves Attune, from the deepest room to the client, has one shape (OpenAI's) and one of these codes.
+ * `status` is the HTTP status, `type` OpenAI's error family.
+ */
+const CODES = {
+  /** The body is not JSON, or a field has a wrong value. */
+  invalid_request: { status: 400, type: "invalid_request_error" },
+  /** The field exists in OpenAI's API and this server cannot honour it. */
+  unsupported_parameter: { status: 400, type: "invalid_request_error" },
+  /** Prompt and max_tokens together exceed the model's context. */
+  context_length_exceeded: { status: 400, type: "invalid_request_error" },
+  invalid_api_key: { status: 401, type: "authentication_error" },
+  /** The edge's signature on a worker request is missing, wrong, stale or replayed. */
+  invalid_signature: { status: 401, type: "authentication_error" },
+  not_found: { status: 404, type: "invalid_request_error" },
+  model_not_found: { status: 404, type: "invalid_request_error" },
+  preset_not_found: { status: 404, type: "invalid_request_error" },
+  method_not_allowed: { status: 405, type: "invalid_request_error" },
+  /** A preset with this slug exists already. */
+  conflict: { status: 409, type: "invalid_request_error" },
+  request_too_large: { status: 413, type: "invalid_request_error" },
+  rate_limit_exceeded: { status: 429, type: "rate_limit_error" },
+  /** The worker's queue is full. */
+  queue_full: { status: 429, type: "rate_limit_error" },
+  internal_error: { status: 500, type: "server_error" },
+  /** The worker failed while it generated. */
+  generation_failed: { status: 500, type: "server_error" },
+  /** No worker is ready: starting, draining or unreachable. */
+  worker_unavailable: { status: 503, type: "server_error" },
+} as const satisfies Record<string, { status: number; type: string }>;
+
+export type ErrorCode = keyof typeof CODES;
+export type ErrorStatus = (typeof CODES)[ErrorCode]["status"];
+
+export const errorBodySchema = z.object({
+  error: z.object({
+    message: z.string(),
+    type: z.string(),
+    param: z.string().nullable(),
+    code: z.string().nullable(),
+  }),
+});
+export type ErrorBody = z.infer<typeof errorBodySchema>;
+
+const MARKER = Symbol.for("attune.error");
+
+/** An error that knows how to tell its caller what to do next. Marked by symbol, so it survives duplicate modules. */
+export class AttuneError extends Error {
+  readonly [MARKER] = true;
+  override readonly name = "AttuneError";
+  readonly code: ErrorCode;
+  /** Path of the offending field, as `steer.attributes.humor`. */
+  readonly param: string | null;
+
+  constructor(code: ErrorCode, message: string, options: { param?: string; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.code = code;
+    this.param = options.param ?? null;
+  }
+
+  get status(): ErrorStatus {
+    return CODES[this.code].status;
+  }
+
+  toBody(): ErrorBody {
+    return { error: { message: this.message, type: CODES[this.code].type, param: this.param, code: this.code } };
+  }
+
+  static isInstance(value: unknown): value is AttuneError {
+    return typeof value === "object" && value !== null && MARKER in value;
+  }
+}
+
+/** Whatever was thrown, as an error fit for a client: ours unchanged, anything else without its inner text. */
+export function toAttuneError(thrown: unknown): AttuneError {
+  if (AttuneError.isInstance(thrown)) return thrown;
+  return new AttuneError("internal_error", "The server failed. Try again; if it persists, report the x-request-id.", {
+    cause: thrown,
+  });
+}
+
+/** The first issue of a failed parse, as a 400 that names the field. `prefix` is the path of the parsed value. */
+export function invalidRequest(error: z.ZodError): AttuneError {
+  const issue = error.issues[0];
+  const param = issue?.path.map(String).join(".") ?? "";
+  const message = issue?.message ?? "The request is not valid.";
+  return new AttuneError(
+    "invalid_request",
+    param === "" ? message : `${param}: ${message}`,
+    param === "" ? {} : { param },
+  );
+}
