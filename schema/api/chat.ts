@@ -36,7 +36,7 @@ export const steerRequestSchema = z.strictObject({
 /** Upper end of max_tokens, whatever the model; its context is checked by the worker. */
 const MAX_TOKENS = 131_072;
 
-/** Answer length where the request gives none, in tokens. */
+/** Longest answer where the request sets no max_tokens; shorter where the context leaves less. */
 export const DEFAULT_MAX_TOKENS = 512;
 
 export const samplingSchema = z.object({
@@ -46,7 +46,8 @@ export const samplingSchema = z.object({
   top_k: z.int().min(0).max(1_000_000).default(0),
   seed: z.int().nullable().default(null),
   stop: z.array(z.string().min(1).max(256)).max(16).default([]),
-  max_tokens: z.int().min(1).max(MAX_TOKENS).default(DEFAULT_MAX_TOKENS),
+  /** `null`: up to {@link DEFAULT_MAX_TOKENS}, as the context allows. */
+  max_tokens: z.int().min(1).max(MAX_TOKENS).nullable().default(null),
 });
 /** Decoded sampling parameters, as the worker gets them. */
 export type Sampling = z.infer<typeof samplingSchema>;

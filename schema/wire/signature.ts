@@ -15,22 +15,25 @@ export type SignedParts = { method: string; path: string; body: string };
 
 type SignatureHeaders = { id: string | null; timestamp: string | null; signature: string | null };
 
+/** An HMAC key. Not by its global name, which Node's types do not have. */
+export type SigningKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
+
 const encoder = new TextEncoder();
 
 /** The secret as an HMAC key, made once per isolate or process. */
-export function importSigningKey(secret: string): Promise<CryptoKey> {
+export function importSigningKey(secret: string): Promise<SigningKey> {
   return crypto.subtle.importKey("raw", encoder.encode(secret), { name: "HMAC", hash: "SHA-256" }, false, [
     "sign",
     "verify",
   ]);
 }
 
-function signedContent(id: string, timestamp: string, { method, path, body }: SignedParts): Uint8Array<ArrayBuffer> {
+function signedContent(id: string, timestamp: string, { method, path, body }: SignedParts) {
   return encoder.encode(`${id}.${timestamp}.${method}.${path}.${body}`);
 }
 
 /** @param now Unix seconds. */
-export async function signRequest(key: CryptoKey, parts: SignedParts, now: number): Promise<Record<string, string>> {
+export async function signRequest(key: SigningKey, parts: SignedParts, now: number): Promise<Record<string, string>> {
   const id = `msg_${crypto.randomUUID()}`;
   const timestamp = String(Math.floor(now));
   const mac = await crypto.subtle.sign("HMAC", key, signedContent(id, timestamp, parts));
@@ -54,7 +57,7 @@ function decodeBase64(text: string): Uint8Array<ArrayBuffer> | null {
  * @throws AttuneError `invalid_signature`
  */
 export async function verifyRequest(
-  keys: CryptoKey[],
+  keys: SigningKey[],
   headers: SignatureHeaders,
   parts: SignedParts,
   now: number,

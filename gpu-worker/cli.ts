@@ -1,0 +1,102 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import { pino } from "pino";
+import { pullModel } from "./model/pull.ts";
+import { ensureDecoder } from "./runtime/decoder-files.ts";
+import { serve } from "./server/serve.ts";
+
+const SECRET_VARIABLE = "ATTUNE_WORKER_SECRET";
+
+function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError("Must be a whole number, 0 or more.");
+  return value;
+}
+
+const number = (flags: string, description: string, variable: string, fallback: number) =>
+  new Option(flags, description).env(variable).default(fallback).argParser(wholeNumber);
+
+const modelOption = new Option("--model <file>", "GGUF file; without it, SmolLM2-135M-Instruct is fetched").env(
+  "ATTUNE_MODEL",
+);
+
+const program = new Command("attune").description("The Attune inference worker.");
+
+program
+  .command("pull")
+  .description("fetch the model, and print its path")
+  .addOption(modelOption)
+  .action(async ({ model }: { model?: string }) => console.log(await pullModel({ path: model })));
+
+program
+  .command("build")
+  .description("build the decoder of the model, and print its directory")
+  .addOption(modelOption)
+  .action(async ({ model }: { model?: string }) => console.log(await ensureDecoder(await pullModel({ path: model }))));
+
+type ServeFlags = {
+  model?: string;
+  id: string;
+  profile?: string;
+  host: string;
+  port: number;
+  threads: number;
+  rows: number;
+  queue: number;
+  queueTokens: number;
+  kvMemory: number;
+  drain: number;
+};
+
+program
+  .command("serve")
+  .description(`serve the model to an edge that shares the secret in ${SECRET_VARIABLE}`)
+  .addOption(modelOption)
+  .addOption(new Option("--id <name>", "what requests call the model").env("ATTUNE_MODEL_ID").default("smollm2-135m"))
+  .addOption(new Option("--profile <file>", "steering profile of a model trained on attributes").env("ATTUNE_PROFILE"))
+  .addOption(new Option("--host <address>", "address to listen on").env("ATTUNE_HOST").default("127.0.0.1"))
+  .addOption(number("--port <number>", "port to listen on, 0 for any free one", "ATTUNE_PORT", 8700))
+  .addOption(number("--threads <number>", "physical cores to compute on, 0 for all", "ATTUNE_THREADS", 0))
+  .addOption(number("--rows <number>", "requests that decode together", "ATTUNE_ROWS", 16))
+  .addOption(number("--queue <number>", "requests that may wait", "ATTUNE_QUEUE", 64))
+  .addOption(number("--queue-tokens <number>", "prompt tokens that may wait", "ATTUNE_QUEUE_TOKENS", 65_536))
+  .addOption(number("--kv-memory <MiB>", "memory for keys and values", "ATTUNE_KV_MEMORY", 2048))
+  .addOption(number("--drain <seconds>", "how long a stop lets running requests finish", "ATTUNE_DRAIN", 30))
+  .action(runServer);
+
+async function runServer(flags: ServeFlags): Promise<void> {
+  const logger = pino();
+  const secret = process.env[SECRET_VARIABLE] ?? "";
+  if (secret.length < 16) {
+    throw new Error(
+      `Set ${SECRET_VARIABLE} to a secret of at least 16 characters, which the edge has as WORKER_SECRET.`,
+    );
+  }
+  const gguf = await pullModel({ path: flags.model });
+  const worker = await serve({ ...flags, profile: flags.profile, gguf, secret }, logger);
+  process.send?.({ type: "listening", url: worker.url });
+  logger.info({ url: worker.url, model: flags.id }, "listening");
+
+  let stopping = false;
+  const stop = async () => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    await worker.close(flags.drain);
+    process.exit(0);
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+  await worker.ready;
+  logger.info("ready");
+  // Without its engine the worker is of no use; whoever supervises the process starts a new one.
+  const reason = await worker.stopped;
+  if (stopping) return;
+  logger.fatal({ reason }, "engine lost");
+  process.exitCode = 1;
+  await worker.close(1);
+  process.exit();
+}
+
+program.parseAsync().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exit(1);
+});

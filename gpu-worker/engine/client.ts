@@ -1,0 +1,188 @@
+import { Worker } from "node:worker_threads";
+import { AttuneError } from "../../schema/wire/errors.ts";
+import type { EngineEvent, StepReport } from "./engine.ts";
+import { kvPoolBytes } from "./kv-pool.ts";
+import type { EngineSetup, FromEngine, ToEngine } from "./messages.ts";
+import { fits } from "./policy.ts";
+import type { FinishReason, SequenceRequest } from "./sequence.ts";
+
+export type QueueLimits = {
+  /** Requests that may wait while all rows are taken. */
+  queuedRequests: number;
+  /** Prompt tokens that may wait. */
+  queuedTokens: number;
+};
+
+/** How a sequence ended. */
+export type Ending =
+  | { kind: "finished"; reason: FinishReason; completionTokens: number }
+  | { kind: "cancelled"; completionTokens: number }
+  | { kind: "failed"; completionTokens: number; reason: string };
+
+/** What a submitter hears. `onText` may be called with an empty text: the token is counted, its text is still held back. */
+export type SequenceListener = {
+  onStarted: () => void;
+  onText: (text: string, completionTokens: number) => void;
+  onEnd: (ending: Ending) => void;
+};
+
+type InFlight = { listener: SequenceListener; promptTokens: number; completionTokens: number; started: boolean };
+
+/** The main thread's side of the engine: refuses what the queue cannot hold, passes on what the engine reports. */
+export class EngineClient {
+  readonly #thread: Worker;
+  readonly #setup: EngineSetup;
+  readonly #limits: QueueLimits;
+  readonly #inFlight = new Map<string, InFlight>();
+  readonly #onStep: (report: StepReport) => void;
+  #ready = false;
+  #lastSign = performance.now();
+  /** Settles when the model is loaded; rejects where it cannot be. */
+  readonly ready: Promise<void>;
+  /** Settles, with the reason, when the engine is gone and will not come back. */
+  readonly stopped: Promise<string>;
+
+  constructor(setup: EngineSetup, limits: QueueLimits, onStep: (report: StepReport) => void = () => {}) {
+    this.#setup = setup;
+    this.#limits = limits;
+    this.#onStep = onStep;
+    this.#thread = new Worker(new URL("./thread.ts", import.meta.url), { workerData: setup });
+    const ready = Promise.withResolvers<void>();
+    const stopped = Promise.withResolvers<string>();
+    this.ready = ready.promise;
+    this.stopped = stopped.promise;
+    this.#thread.on("message", (message: FromEngine) => {
+      this.#lastSign = performance.now();
+      if (message.type === "step") return this.#hear(message.report);
+      this.#ready = true;
+      ready.resolve();
+    });
+    let reason = "the engine thread stopped";
+    this.#thread.on("error", (error: Error) => {
+      reason = `the engine thread failed: ${error.message}`;
+      ready.reject(error);
+    });
+    this.#thread.on("exit", () => {
+      this.#ready = false;
+      this.#failAll(reason);
+      stopped.resolve(reason);
+    });
+  }
+
+  get isReady(): boolean {
+    return this.#ready;
+  }
+
+  get running(): number {
+    return this.#count((entry) => entry.started);
+  }
+
+  get waiting(): number {
+    return this.#inFlight.size - this.running;
+  }
+
+  /** Seconds since the engine last finished a step while it had work; 0 when it has none. */
+  get silence(): number {
+    return this.#inFlight.size === 0 ? 0 : (performance.now() - this.#lastSign) / 1000;
+  }
+
+  /**
+   * Queues a sequence.
+   *
+   * @throws AttuneError `queue_full` before any work was done, `worker_unavailable` while the model is not loaded,
+   * `context_length_exceeded` where even an empty pool could not hold it.
+   */
+  submit(request: SequenceRequest, listener: SequenceListener): void {
+    if (!this.#ready) throw new AttuneError("worker_unavailable", "The model is not loaded yet. Try again shortly.");
+    if (this.#inFlight.has(request.id)) {
+      throw new AttuneError("conflict", `Generation ${request.id} is in progress already.`);
+    }
+    if (!fits([request.prompt.length + request.maxTokens], this.#setup.options, kvPoolBytes(this.#setup.config))) {
+      throw new AttuneError(
+        "context_length_exceeded",
+        "The messages and max_tokens together need more memory than this worker has. Shorten the messages or lower max_tokens.",
+        { param: "messages" },
+      );
+    }
+    this.#refuseWhenFull(request.prompt.length);
+    if (this.#inFlight.size === 0) this.#lastSign = performance.now();
+    this.#inFlight.set(request.id, {
+      listener,
+      promptTokens: request.prompt.length,
+      completionTokens: 0,
+      started: false,
+    });
+    this.#post({ type: "submit", request });
+  }
+
+  /** Ends a sequence at the next step. Its listener hears of it; an unknown or ended one is left alone. */
+  cancel(id: string): void {
+    if (this.#inFlight.has(id)) this.#post({ type: "cancel", id });
+  }
+
+  async close(): Promise<void> {
+    await this.#thread.terminate();
+  }
+
+  #post(message: ToEngine): void {
+    this.#thread.postMessage(message);
+  }
+
+  #count(matches: (entry: InFlight) => boolean): number {
+    return [...this.#inFlight.values()].filter(matches).length;
+  }
+
+  #refuseWhenFull(promptTokens: number): void {
+    const { queuedRequests, queuedTokens } = this.#limits;
+    if (this.#inFlight.size < this.#setup.options.rows) return;
+    const waitingTokens = [...this.#inFlight.values()].reduce(
+      (total, entry) => total + (entry.started ? 0 : entry.promptTokens),
+      0,
+    );
+    if (this.waiting < queuedRequests && waitingTokens + promptTokens <= queuedTokens) return;
+    throw new AttuneError("queue_full", "The server is busy and its queue is full. Try again in a few seconds.");
+  }
+
+  #hear(report: StepReport): void {
+    this.#onStep(report);
+    for (const event of report.events) this.#dispatch(event);
+  }
+
+  #dispatch(event: EngineEvent): void {
+    const entry = this.#inFlight.get(event.id);
+    if (entry === undefined) return;
+    switch (event.kind) {
+      case "started":
+        entry.started = true;
+        entry.listener.onStarted();
+        return;
+      case "advanced":
+        entry.completionTokens = event.completionTokens;
+        entry.listener.onText(event.text, event.completionTokens);
+        if (event.finish === null) return;
+        this.#end(event.id, entry, {
+          kind: "finished",
+          reason: event.finish,
+          completionTokens: event.completionTokens,
+        });
+        return;
+      case "cancelled":
+        this.#end(event.id, entry, { kind: "cancelled", completionTokens: event.completionTokens });
+        return;
+      case "failed":
+        this.#end(event.id, entry, { kind: "failed", completionTokens: event.completionTokens, reason: event.reason });
+        return;
+    }
+  }
+
+  #end(id: string, entry: InFlight, ending: Ending): void {
+    this.#inFlight.delete(id);
+    entry.listener.onEnd(ending);
+  }
+
+  #failAll(reason: string): void {
+    for (const [id, entry] of this.#inFlight) {
+      this.#end(id, entry, { kind: "failed", completionTokens: entry.completionTokens, reason });
+    }
+  }
+}

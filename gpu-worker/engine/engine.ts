@@ -1,0 +1,186 @@
+import type { DecoderOutput, DecoderSession } from "../runtime/decoder-session.ts";
+import { type BatchRow, decoderBatch } from "./batch.ts";
+import type { TokenBytes } from "./detokeniser.ts";
+import { KvPool, kvPoolBytes } from "./kv-pool.ts";
+import { type AdmissionLimits, fits, type PolicyLimits, planStep } from "./policy.ts";
+import { type Advance, Sequence, type SequenceRequest } from "./sequence.ts";
+
+export type EngineOptions = PolicyLimits & AdmissionLimits;
+
+/** What the engine needs to know of the vocabulary. */
+export type Vocabulary = { tokens: TokenBytes; eosIds: ReadonlySet<number> };
+
+export type EngineEvent =
+  | ({ kind: "advanced"; id: string } & Advance)
+  | { kind: "started"; id: string }
+  | { kind: "cancelled"; id: string; completionTokens: number }
+  | { kind: "failed"; id: string; completionTokens: number; reason: string };
+
+/** What one step did, for metrics. */
+export type StepReport = {
+  decodeRows: number;
+  prefillTokens: number;
+  seconds: number;
+  kvBytes: number;
+  events: EngineEvent[];
+};
+
+/**
+ * Continuous batching over one decoder. Sequences join and leave between steps; those that decode share one forward pass.
+ *
+ * `#running[slot]` is the sequence in that slot of the KV pool. Sequences with one pending token come first, because a batch must
+ * be neighbours in the pool.
+ */
+export class Engine {
+  readonly #session: DecoderSession;
+  readonly #options: EngineOptions;
+  readonly #vocabulary: Vocabulary;
+  readonly #pool: KvPool;
+  readonly #waiting: Sequence[] = [];
+  readonly #running: Sequence[] = [];
+  #events: EngineEvent[] = [];
+  #arrivals = 0;
+
+  constructor(session: DecoderSession, vocabulary: Vocabulary, options: EngineOptions) {
+    this.#session = session;
+    this.#vocabulary = vocabulary;
+    this.#options = options;
+    this.#pool = new KvPool(session.config);
+  }
+
+  get busy(): boolean {
+    return this.#waiting.length + this.#running.length > 0;
+  }
+
+  submit(request: SequenceRequest): void {
+    this.#waiting.push(new Sequence(request, this.#arrivals++, this.#vocabulary.tokens));
+  }
+
+  /** Takes a sequence out, wherever it is. One that has ended already is left alone. */
+  cancel(id: string): EngineEvent | null {
+    const sequence = [...this.#waiting, ...this.#running].find((candidate) => candidate.id === id);
+    if (sequence === undefined) return null;
+    this.#remove(sequence);
+    return { kind: "cancelled", id, completionTokens: sequence.completionTokens };
+  }
+
+  /** Admits who fits, computes one step for everybody planned, and reports what came of it. */
+  async step(): Promise<StepReport> {
+    const began = performance.now();
+    this.#admit();
+    this.#decodersFirst();
+    const plan = planStep(this.#running, this.#options);
+    const decoding = plan.decode.map((index) => this.#sequence(index));
+    const prefilling = plan.prefill.map(({ index, tokens }) => ({ sequence: this.#sequence(index), tokens }));
+    this.#reserve([...decoding.map((sequence) => ({ sequence, tokens: 1 })), ...prefilling]);
+
+    const ended = new Set<Sequence>();
+    if (decoding.length > 0) await this.#forward(decoding, 1, ended);
+    for (const { sequence, tokens } of prefilling) await this.#forward([sequence], tokens, ended);
+    for (const sequence of ended) this.#remove(sequence);
+    return {
+      decodeRows: decoding.length,
+      prefillTokens: prefilling.reduce((total, { tokens }) => total + tokens, 0),
+      seconds: (performance.now() - began) / 1000,
+      kvBytes: this.#pool.bytes,
+      events: this.#takeEvents(),
+    };
+  }
+
+  /** Tokens in each slot of the pool. */
+  #used(): number[] {
+    return this.#running.map((sequence) => sequence.computed);
+  }
+
+  #sequence(slot: number): Sequence {
+    const sequence = this.#running[slot];
+    if (sequence === undefined) throw new Error(`Slot ${slot} is empty`);
+    return sequence;
+  }
+
+  #takeEvents(): EngineEvent[] {
+    const events = this.#events;
+    this.#events = [];
+    return events;
+  }
+
+  /** First come, first served: the first that does not fit holds back the others, or a long one would wait for ever. */
+  #admit(): void {
+    const bytes = kvPoolBytes(this.#session.config);
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      const lengths = [...this.#running, next].map((sequence) => sequence.finalLength);
+      if (!fits(lengths, this.#options, bytes)) return;
+      this.#waiting.shift();
+      this.#running.push(next);
+      this.#events.push({ kind: "started", id: next.id });
+      this.#pool.fit(this.#running.length, this.#pool.stride, this.#used());
+    }
+  }
+
+  #decodersFirst(): void {
+    let front = 0;
+    for (const [slot, sequence] of this.#running.entries()) {
+      if (sequence.pending > 1) continue;
+      this.#swap(front++, slot);
+    }
+  }
+
+  #swap(a: number, b: number): void {
+    if (a === b) return;
+    const first = this.#sequence(a);
+    const second = this.#sequence(b);
+    this.#pool.swap(a, b, first.computed, second.computed);
+    this.#running[a] = second;
+    this.#running[b] = first;
+  }
+
+  #reserve(work: { sequence: Sequence; tokens: number }[]): void {
+    const used = this.#used();
+    const lengths = work.map(({ sequence, tokens }) => sequence.computed + tokens);
+    if (used.length > 0) this.#pool.fit(used.length, Math.max(...used, ...lengths), used);
+  }
+
+  /** One forward pass over sequences in neighbouring slots; those whose last token it computed draw their next one. */
+  async #forward(sequences: Sequence[], count: number, ended: Set<Sequence>): Promise<void> {
+    const [first] = sequences;
+    if (first === undefined) return;
+    const firstSlot = this.#running.indexOf(first);
+    const rows: BatchRow[] = sequences.map((sequence) => ({
+      tokens: sequence.next(count),
+      computed: sequence.computed,
+    }));
+    let output: DecoderOutput;
+    try {
+      output = await this.#session.run(decoderBatch(this.#session.config, this.#pool, firstSlot, rows));
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      for (const sequence of sequences) {
+        ended.add(sequence);
+        this.#events.push({ kind: "failed", id: sequence.id, completionTokens: sequence.completionTokens, reason });
+      }
+      return;
+    }
+    const { vocab } = this.#session.config;
+    for (const [row, sequence] of sequences.entries()) {
+      this.#pool.append(firstSlot + row, sequence.computed, output.newKv, row, count);
+      sequence.computed += count;
+      if (sequence.pending > 0) continue;
+      const logits = output.logits.subarray(row * vocab, (row + 1) * vocab);
+      const advance = sequence.advance(logits, this.#vocabulary.eosIds);
+      this.#events.push({ kind: "advanced", id: sequence.id, ...advance });
+      if (advance.finish !== null) ended.add(sequence);
+    }
+  }
+
+  /** The last sequence moves into the freed slot. */
+  #remove(sequence: Sequence): void {
+    const queued = this.#waiting.indexOf(sequence);
+    if (queued >= 0) this.#waiting.splice(queued, 1);
+    const slot = this.#running.indexOf(sequence);
+    if (slot < 0) return;
+    const last = this.#running.pop();
+    if (last === undefined || last === sequence) return;
+    this.#pool.copy(this.#running.length, slot, last.computed);
+    this.#running[slot] = last;
+  }
+}

@@ -1,0 +1,51 @@
+/** An ONNX graph as a plain value: what the builder makes and the serialiser writes. */
+
+export type ElementType = "float32" | "int64" | "uint8";
+
+/** A number is a fixed size, a string names a dynamic one. */
+export type Dimension = number | string;
+
+export type TensorData = Float32Array | BigInt64Array | Uint8Array;
+
+export type Attribute =
+  | { kind: "int"; value: number }
+  | { kind: "ints"; value: number[] }
+  | { kind: "float"; value: number };
+
+/** An edge of the graph, by name. */
+export type Value = { readonly name: string };
+
+export type ValueInfo = { name: string; type: ElementType; shape: Dimension[] };
+
+/** A constant tensor. `load` is called once, when the graph is written, so that large weights are never all in memory. */
+export type Initializer = {
+  name: string;
+  type: ElementType;
+  shape: number[];
+  load: () => Promise<TensorData>;
+};
+
+export type GraphNode = {
+  operator: string;
+  /** `""` for the ONNX operators, `com.microsoft` for onnxruntime's own. */
+  domain: string;
+  name: string;
+  inputs: string[];
+  outputs: string[];
+  attributes: Record<string, Attribute>;
+};
+
+export type Graph = {
+  name: string;
+  inputs: ValueInfo[];
+  outputs: ValueInfo[];
+  initializers: Initializer[];
+  nodes: GraphNode[];
+};
+
+const BYTES: Record<ElementType, number> = { float32: 4, int64: 8, uint8: 1 };
+
+/** Size of a constant in bytes. */
+export function byteLength({ type, shape }: Pick<Initializer, "type" | "shape">): number {
+  return shape.reduce((product, size) => product * size, BYTES[type]);
+}

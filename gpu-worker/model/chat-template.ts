@@ -1,0 +1,119 @@
+import { randomInt } from "node:crypto";
+import { Template } from "@huggingface/jinja";
+import { AttuneError } from "../../schema/wire/errors.ts";
+import { type Conversation, conditionedTurns, type Turn } from "./conditioned-turns.ts";
+import type { GgufMetadata } from "./metadata.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+
+/** A model's own chat template, parsed. */
+export type ChatTemplate = { render(variables: Record<string, unknown>): string };
+
+/** @throws Error where the file has no template, or one that cannot be parsed */
+export function readChatTemplate(metadata: GgufMetadata): ChatTemplate {
+  const source = metadata.string("tokenizer.chat_template");
+  try {
+    return new Template(source);
+  } catch (error) {
+    throw new Error(`The model's chat template cannot be parsed (${messageOf(error)}).`, { cause: error });
+  }
+}
+
+/**
+ * Stands for one turn's text while the template is rendered. The template's output is searched for it and never the texts, so a
+ * text that holds a sentinel is only text; random, so that a template cannot hold it either. Digits and punctuation pass through
+ * `trim`, `upper`, `title` and the like unchanged.
+ */
+const SENTINEL = `#${Array.from({ length: 4 }, () => randomInt(2 ** 32)).join("")}`;
+const SENTINELS = new RegExp(`${SENTINEL}\\.(\\d+)#`);
+
+/**
+ * The prompt of one answer: the conversation with its steering in place, through the model's own template, up to where the answer
+ * begins.
+ *
+ * Text from users cannot become a marker token. The template sees a sentinel in place of each text; markers are looked for only
+ * in what the template itself wrote; and all text between two markers is tokenised as one run by a tokenizer that has no marker.
+ * For harmless texts the ids are those of llama.cpp.
+ *
+ * @throws AttuneError `invalid_request` where the template refuses the conversation
+ */
+export function renderPrompt(tokenizer: Tokenizer, template: ChatTemplate, conversation: Conversation): number[] {
+  const turns = conditionedTurns(conversation);
+  const texts: string[] = [];
+  const hidden = turns.map((turn) => hide(turn, texts));
+  const rendered = renderTemplate(template, hidden, tokenizer);
+  const ids = tokenise(tokenizer, rendered, texts);
+  const bos = tokenizer.requiredBos;
+  return bos === null || ids[0] === bos ? ids : [bos, ...ids];
+}
+
+/** Puts a sentinel in a text's place, but leaves its outer white space, so that `trim` and tests for emptiness work as they should. */
+function hide({ role, content }: Turn, texts: string[]): Turn {
+  const text = content.trim();
+  if (text === "") return { role, content };
+  const start = content.length - content.trimStart().length;
+  texts.push(text);
+  const sentinel = `${SENTINEL}.${texts.length - 1}#`;
+  return { role, content: content.slice(0, start) + sentinel + content.slice(start + text.length) };
+}
+
+function renderTemplate(template: ChatTemplate, messages: Turn[], tokenizer: Tokenizer): string {
+  try {
+    return template.render({
+      messages,
+      add_generation_prompt: true,
+      bos_token: tokenizer.bosText,
+      eos_token: tokenizer.eosText,
+    });
+  } catch (error) {
+    throw new AttuneError("invalid_request", `The model's chat template refuses these messages: ${messageOf(error)}`, {
+      param: "messages",
+      cause: error,
+    });
+  }
+}
+
+/** Tokenises a rendered template, each sentinel replaced by its text. */
+function tokenise(tokenizer: Tokenizer, rendered: string, texts: string[]): number[] {
+  const ids: number[] = [];
+  const markers = markerPattern(tokenizer);
+  let run = "";
+  const endRun = () => {
+    for (const id of tokenizer.encodeText(run)) ids.push(id);
+    run = "";
+  };
+  // Split at a pattern with one group: template text and the group's matches take turns.
+  for (const [index, part] of rendered.split(SENTINELS).entries()) {
+    if (index % 2 === 1) {
+      run += texts[Number(part)] ?? "";
+      continue;
+    }
+    for (const piece of markers === null ? [part] : part.split(markers)) {
+      const marker = tokenizer.markerIds.get(piece);
+      if (marker === undefined) {
+        run += piece;
+        continue;
+      }
+      endRun();
+      ids.push(marker);
+    }
+  }
+  endRun();
+  return ids;
+}
+
+const patterns = new WeakMap<Tokenizer, RegExp | null>();
+
+/** Matches any marker, the longest first, in a group so that splitting keeps it; `null` where there are none. */
+function markerPattern(tokenizer: Tokenizer): RegExp | null {
+  const known = patterns.get(tokenizer);
+  if (known !== undefined) return known;
+  const texts = [...tokenizer.markerIds.keys()].filter((text) => text !== "").sort((a, b) => b.length - a.length);
+  const escaped = texts.map((text) => text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&"));
+  const pattern = texts.length === 0 ? null : new RegExp(`(${escaped.join("|")})`);
+  patterns.set(tokenizer, pattern);
+  return pattern;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
