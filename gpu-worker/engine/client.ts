@@ -134,12 +134,13 @@ export class EngineClient {
 
   #refuseWhenFull(promptTokens: number): void {
     const { queuedRequests, queuedTokens } = this.#limits;
-    if (this.#inFlight.size < this.#setup.options.rows) return;
+    const ahead = this.#inFlight.size - this.#setup.options.rows;
+    if (ahead < 0) return;
     const waitingTokens = [...this.#inFlight.values()].reduce(
       (total, entry) => total + (entry.started ? 0 : entry.promptTokens),
       0,
     );
-    if (this.waiting < queuedRequests && waitingTokens + promptTokens <= queuedTokens) return;
+    if (ahead < queuedRequests && waitingTokens + promptTokens <= queuedTokens) return;
     throw new AttuneError("queue_full", "The server is busy and its queue is full. Try again in a few seconds.");
   }
 

@@ -5,6 +5,9 @@ import { KvPool, kvPoolBytes } from "./kv-pool.ts";
 import { type AdmissionLimits, fits, type PolicyLimits, planStep } from "./policy.ts";
 import { type Advance, Sequence, type SequenceRequest } from "./sequence.ts";
 
+/** What computes a forward pass. */
+type Decoder = Pick<DecoderSession, "config" | "run">;
+
 export type EngineOptions = PolicyLimits & AdmissionLimits;
 
 /** What the engine needs to know of the vocabulary. */
@@ -32,7 +35,7 @@ export type StepReport = {
  * be neighbours in the pool.
  */
 export class Engine {
-  readonly #session: DecoderSession;
+  readonly #decoder: Decoder;
   readonly #options: EngineOptions;
   readonly #vocabulary: Vocabulary;
   readonly #pool: KvPool;
@@ -41,11 +44,11 @@ export class Engine {
   #events: EngineEvent[] = [];
   #arrivals = 0;
 
-  constructor(session: DecoderSession, vocabulary: Vocabulary, options: EngineOptions) {
-    this.#session = session;
+  constructor(decoder: Decoder, vocabulary: Vocabulary, options: EngineOptions) {
+    this.#decoder = decoder;
     this.#vocabulary = vocabulary;
     this.#options = options;
-    this.#pool = new KvPool(session.config);
+    this.#pool = new KvPool(decoder.config);
   }
 
   get busy(): boolean {
@@ -106,7 +109,7 @@ export class Engine {
 
   /** First come, first served: the first that does not fit holds back the others, or a long one would wait for ever. */
   #admit(): void {
-    const bytes = kvPoolBytes(this.#session.config);
+    const bytes = kvPoolBytes(this.#decoder.config);
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
       const lengths = [...this.#running, next].map((sequence) => sequence.finalLength);
       if (!fits(lengths, this.#options, bytes)) return;
@@ -151,7 +154,7 @@ export class Engine {
     }));
     let output: DecoderOutput;
     try {
-      output = await this.#session.run(decoderBatch(this.#session.config, this.#pool, firstSlot, rows));
+      output = await this.#decoder.run(decoderBatch(this.#decoder.config, this.#pool, firstSlot, rows));
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       for (const sequence of sequences) {
@@ -160,7 +163,7 @@ export class Engine {
       }
       return;
     }
-    const { vocab } = this.#session.config;
+    const { vocab } = this.#decoder.config;
     for (const [row, sequence] of sequences.entries()) {
       this.#pool.append(firstSlot + row, sequence.computed, output.newKv, row, count);
       sequence.computed += count;

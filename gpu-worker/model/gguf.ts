@@ -48,15 +48,18 @@ async function parseHeader(path: string) {
   }
 }
 
-/** Refuses a file that ends before its last tensor does, so that a broken download fails on open and not in the middle of a load. */
-function checkLength(path: string, length: number, tensors: Map<string, Tensor>): void {
-  for (const [name, tensor] of tensors) {
-    const end = tensor.offset + (quantisedSize(tensor.type, tensor.count) ?? 0);
-    if (end > length) {
-      throw new Error(
-        `${path} is cut short: tensor ${name} ends at byte ${end}, the file at ${length}. Fetch it again.`,
-      );
-    }
+/**
+ * Refuses a file that ends before its header or its last tensor does, so that a broken download fails on open and not in the
+ * middle of a load. The library reads zeros past the end, so a cut header has to be found here too.
+ */
+function checkLength(path: string, length: number, headerEnd: number, tensors: Map<string, Tensor>): void {
+  const ends = [...tensors].map(([name, { offset, type, count }]): [string, number] => [
+    `tensor ${name}`,
+    offset + (quantisedSize(type, count) ?? 0),
+  ]);
+  for (const [what, end] of [["its header", headerEnd] as const, ...ends]) {
+    if (end > length)
+      throw new Error(`${path} is cut short: ${what} ends at byte ${end}, the file at ${length}. Fetch it again.`);
   }
 }
 
@@ -84,7 +87,7 @@ export async function openGguf(path: string): Promise<Gguf> {
     const header = await parseHeader(path);
     if (!header.littleEndian) throw new Error(`${path} is a big-endian GGUF file, which is not supported.`);
     const tensors = new Map(header.tensorInfos.map((info) => [info.name, toTensor(info, header.tensorDataOffset)]));
-    checkLength(path, (await file.stat()).size, tensors);
+    checkLength(path, (await file.stat()).size, header.tensorInfoByteRange[1], tensors);
     return fromParts(path, file, new GgufMetadata(header.metadata, path), tensors);
   } catch (error) {
     await file.close();

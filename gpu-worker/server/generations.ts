@@ -128,16 +128,11 @@ function failure(ending: Ending & { kind: "failed" }): AttuneError {
 
 function streamAnswer(response: ServerResponse, head: AnswerHead, request: GenerateRequest): Answer {
   const stream = new OpenAiStream(head, request.include_usage);
-  let begun = false;
-  const write = (frame: string) => {
-    response.write(begun ? frame : stream.start() + frame);
-    begun = true;
-  };
   return {
-    text: (piece, completionTokens) => write(stream.text(piece, completionTokens)),
+    text: (piece, completionTokens) => void response.write(stream.text(piece, completionTokens)),
     end(ending) {
-      if (ending.kind === "finished") write(stream.finish(ending.reason, ending.completionTokens));
-      else if (ending.kind === "failed") write(stream.fail(failure(ending), ending.completionTokens));
+      if (ending.kind === "finished") response.write(stream.finish(ending.reason, ending.completionTokens));
+      else if (ending.kind === "failed") response.write(stream.fail(failure(ending), ending.completionTokens));
       response.end();
     },
   };

@@ -26,26 +26,30 @@ export class OpenAiStream {
     this.#includeUsage = includeUsage;
   }
 
-  start(): string {
-    return this.#chunk(0, [{ index: 0, delta: { role: "assistant", content: "" }, finish_reason: null }]);
-  }
-
   text(content: string, completionTokens: number): string {
-    return this.#chunk(completionTokens, [{ index: 0, delta: { content }, finish_reason: null }]);
+    const start = this.#start();
+    return start + this.#chunk(completionTokens, [{ index: 0, delta: { content }, finish_reason: null }]);
   }
 
   /** The finish chunk with the steering echo, the usage chunk where it was asked for, and the end of the stream. */
   finish(reason: FinishReason, completionTokens: number): string {
+    const start = this.#start();
     const choices = [{ index: 0, delta: {}, finish_reason: reason }];
     const finish = this.#chunk(completionTokens, choices, { steer: this.#head.steering });
     const usage = usageOf(this.#head.promptTokens, completionTokens);
     const last = this.#includeUsage ? this.#chunk(completionTokens, [], { usage }) : "";
-    return `${finish}${last}${DONE_LINE}\n\n`;
+    return `${start}${finish}${last}${DONE_LINE}\n\n`;
   }
 
   /** The terminal frame of an answer that failed: clients throw on it instead of taking the silence for an end. */
   fail(error: AttuneError, completionTokens: number): string {
     return `${formatFrame(error.toBody(), this.#id(completionTokens))}${DONE_LINE}\n\n`;
+  }
+
+  /** OpenAI's first chunk names the role; empty once it was sent. */
+  #start(): string {
+    if (this.#sequence > 0) return "";
+    return this.#chunk(0, [{ index: 0, delta: { role: "assistant", content: "" }, finish_reason: null }]);
   }
 
   #id(completionTokens: number) {
