@@ -1,0 +1,46 @@
+import { cryptoRandomBytes, encodeBase62, type RandomBytes, randomBase62 } from "../base62.ts";
+
+export type KeyKind = "live" | "test";
+
+const KEY = /^sk_(?:live|test)_[0-9A-Za-z]{36}$/;
+/** 30 base62 characters are 178 bits. */
+const RANDOM_LENGTH = 30;
+const CHECKSUM_LENGTH = 6;
+
+const encoder = new TextEncoder();
+
+/** CRC-32 (IEEE 802.3), bit by bit: a key is 44 bytes, a table would not pay. */
+function crc32(text: string): number {
+  let crc = 0xffffffff;
+  for (const byte of encoder.encode(text)) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  return ~crc >>> 0;
+}
+
+/** A new secret key: `sk_live_` or `sk_test_`, 30 random characters, and the CRC-32 of all that in 6. */
+export function createKey(kind: KeyKind, randomBytes: RandomBytes = cryptoRandomBytes): string {
+  const body = `sk_${kind}_${randomBase62(RANDOM_LENGTH, randomBytes)}`;
+  return body + encodeBase62(crc32(body), CHECKSUM_LENGTH);
+}
+
+/** Whether the text has a key's form. */
+export function isKeyShaped(key: string): boolean {
+  return KEY.test(key);
+}
+
+/** Whether the text is a key without a typo; says nothing about whether it was ever given out. */
+export function hasValidChecksum(key: string): boolean {
+  if (!isKeyShaped(key)) return false;
+  const body = key.slice(0, -CHECKSUM_LENGTH);
+  return key.slice(-CHECKSUM_LENGTH) === encodeBase62(crc32(body), CHECKSUM_LENGTH);
+}
+
+/** What is stored of a key: HMAC-SHA-256(pepper, key) in hex. The database alone does not reveal or verify a key. */
+export async function hashKey(pepper: string, key: string): Promise<string> {
+  const algorithm = { name: "HMAC", hash: "SHA-256" };
+  const hmacKey = await crypto.subtle.importKey("raw", encoder.encode(pepper), algorithm, false, ["sign"]);
+  const mac = await crypto.subtle.sign("HMAC", hmacKey, encoder.encode(key));
+  return Array.from(new Uint8Array(mac), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,67 @@
+import { DONE_LINE, type FrameId, parseFrameId } from "../../schema/wire/frames.ts";
+
+const LINE_FEED = 10;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+const ID_PREFIX = encoder.encode("id: ");
+const DONE = encoder.encode(DONE_LINE);
+const ERROR_PREFIX = encoder.encode('data: {"error"');
+
+function startsWith(line: Uint8Array, prefix: Uint8Array): boolean {
+  return line.length >= prefix.length && prefix.every((byte, index) => line[index] === byte);
+}
+
+function concat(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const joined = new Uint8Array(first.length + second.length);
+  joined.set(first);
+  joined.set(second, first.length);
+  return joined;
+}
+
+/** Length of the part that ends with an event's blank line. */
+function completeLength(bytes: Uint8Array): number {
+  for (let end = bytes.lastIndexOf(LINE_FEED); end > 0; end = bytes.lastIndexOf(LINE_FEED, end - 1)) {
+    if (bytes[end - 1] === LINE_FEED) return end + 1;
+  }
+  return 0;
+}
+
+/**
+ * Cuts the worker's bytes into whole events and reads how far the generation got off the starts of their lines. Frames are never
+ * parsed: a token costs the edge a few comparisons. An incomplete event is held back, so whatever the edge writes itself, heartbeat
+ * or error, stands between events.
+ */
+export class EventScanner {
+  #pending: Uint8Array = new Uint8Array(0);
+  /** The id of the last whole event that had one. */
+  lastFrame: FrameId | null = null;
+  /** Whether the worker ended the stream, with `[DONE]` or with its own error. */
+  ended = false;
+
+  /** Takes the next bytes; returns the whole events in them, perhaps none. */
+  push(chunk: Uint8Array): Uint8Array {
+    const bytes = this.#pending.length === 0 ? chunk : concat(this.#pending, chunk);
+    const length = completeLength(bytes);
+    this.#pending = bytes.subarray(length);
+    const events = bytes.subarray(0, length);
+    this.#readLines(events);
+    return events;
+  }
+
+  #readLines(events: Uint8Array): void {
+    for (let start = 0; start < events.length; ) {
+      const end = events.indexOf(LINE_FEED, start);
+      this.#readLine(events.subarray(start, end));
+      start = end + 1;
+    }
+  }
+
+  #readLine(line: Uint8Array): void {
+    if (startsWith(line, ID_PREFIX)) {
+      this.lastFrame = parseFrameId(decoder.decode(line.subarray(ID_PREFIX.length))) ?? this.lastFrame;
+    } else if ((line.length === DONE.length && startsWith(line, DONE)) || startsWith(line, ERROR_PREFIX)) {
+      this.ended = true;
+    }
+  }
+}

@@ -1,0 +1,88 @@
+import { AttuneError } from "../../schema/wire/errors.ts";
+import { formatFrame } from "../../schema/wire/frames.ts";
+import type { EventScanner } from "./event-scanner.ts";
+
+/** A client's FIN shows only on a write, so something is written at least this often (research: 3.1). */
+export const HEARTBEAT_MS = 250;
+
+const encoder = new TextEncoder();
+const HEARTBEAT = encoder.encode(": hb\n\n");
+const BROKEN_OFF = encoder.encode(
+  formatFrame(
+    new AttuneError(
+      "generation_failed",
+      "The inference worker broke off. The answer is incomplete; try again.",
+    ).toBody(),
+  ),
+);
+
+/** `source`: the worker stopped writing; `client`: the client stopped reading. */
+export type RelayEnding = "source" | "client";
+
+type Read = { kind: "chunk"; bytes: Uint8Array } | { kind: "end"; cause: unknown };
+
+/** The next chunk. A broken connection is an end like any other: what was seen before it tells whether it came too early. */
+async function readNext(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<Read> {
+  try {
+    const { done, value } = await reader.read();
+    return done ? { kind: "end", cause: "the stream ended" } : { kind: "chunk", bytes: value };
+  } catch (cause) {
+    return { kind: "end", cause };
+  }
+}
+
+/**
+ * The worker's events as the client's stream: whole events as they come, a comment at once and whenever nothing was written for
+ * HEARTBEAT_MS, and an error frame where the worker stops without having ended the stream. `onEnd` runs once; what was seen until
+ * then stands in `scanner`.
+ */
+export function relayEvents(
+  source: ReadableStream<Uint8Array>,
+  scanner: EventScanner,
+  onEnd: (ending: RelayEnding) => void,
+): ReadableStream<Uint8Array> {
+  const reader = source.getReader();
+  let reading: Promise<Read> | null = null;
+  let over = false;
+
+  function end(ending: RelayEnding): void {
+    if (over) return;
+    over = true;
+    onEnd(ending);
+  }
+
+  return new ReadableStream<Uint8Array>({
+    start(controller) {
+      controller.enqueue(HEARTBEAT);
+    },
+    /** Called whenever the client has taken everything; writes once. */
+    async pull(controller) {
+      const silence = Promise.withResolvers<null>();
+      const timer = setTimeout(() => silence.resolve(null), HEARTBEAT_MS);
+      try {
+        while (true) {
+          reading ??= readNext(reader);
+          const read = await Promise.race([reading, silence.promise]);
+          if (over) return;
+          if (read === null) return controller.enqueue(HEARTBEAT);
+          reading = null;
+          if (read.kind === "end") {
+            if (!scanner.ended) {
+              console.error(JSON.stringify({ event: "upstream_broke_off", reason: String(read.cause) }));
+              controller.enqueue(BROKEN_OFF);
+            }
+            controller.close();
+            return end("source");
+          }
+          const events = scanner.push(read.bytes);
+          if (events.length > 0) return controller.enqueue(events);
+        }
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+    cancel() {
+      end("client");
+    },
+  });
+}

@@ -1,0 +1,21 @@
+import type { Message } from "../../schema/api/chat.ts";
+
+/**
+ * UTF-8 bytes a token stands for, taken low so that the estimate errs high: English prose has about four, code and other
+ * scripts fewer. Settling replaces the estimate by the worker's count.
+ */
+const BYTES_PER_TOKEN = 3;
+/** Role, markers and line breaks of one turn. */
+const TOKENS_PER_MESSAGE = 8;
+/** Label line, or the instruction in words. */
+const TOKENS_PER_LABEL = 64;
+
+const encoder = new TextEncoder();
+
+/** Prompt tokens to reserve before the worker, which owns the tokenizer, has counted them. */
+export function estimatePromptTokens(messages: readonly Message[]): number {
+  return messages.reduce((sum, message) => {
+    const text = Math.ceil(encoder.encode(message.content).length / BYTES_PER_TOKEN);
+    return sum + text + TOKENS_PER_MESSAGE + (message.steer === undefined ? 0 : TOKENS_PER_LABEL);
+  }, TOKENS_PER_LABEL);
+}

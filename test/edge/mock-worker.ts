@@ -1,0 +1,199 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { setTimeout as delay } from "node:timers/promises";
+import { usageOf } from "../../schema/api/chat.ts";
+import type { ServedModel } from "../../schema/api/models.ts";
+import { AttuneError, type ErrorCode, toAttuneError } from "../../schema/wire/errors.ts";
+import { DONE_LINE, formatFrame } from "../../schema/wire/frames.ts";
+import {
+  COMPLETION_TOKENS_HEADER,
+  GENERATIONS_PATH,
+  type GenerateRequest,
+  type GenerationReport,
+  generateRequestSchema,
+  PROMPT_TOKENS_HEADER,
+  WORKER_MODELS_PATH,
+} from "../../schema/wire/generate.ts";
+import {
+  ID_HEADER,
+  importSigningKey,
+  SIGNATURE_HEADER,
+  TIMESTAMP_HEADER,
+  verifyRequest,
+} from "../../schema/wire/signature.ts";
+import type { SeenGeneration } from "./seen.ts";
+
+const MODELS: ServedModel[] = [
+  {
+    id: "steered",
+    created: 1_700_000_000,
+    context_length: 2048,
+    profile: {
+      template: "chatml",
+      attributes: [
+        { name: "toxicity", default: 0 },
+        { name: "helpfulness", default: 4 },
+        { name: "verbosity", default: null },
+      ],
+    },
+  },
+  { id: "plain", created: 1_700_000_000, context_length: 2048, profile: null },
+];
+
+/** Answers where the first word of the last message names one; see {@link answer} for the others. */
+const REFUSALS: Record<string, { code: ErrorCode; message: string; retryAfter?: string }> = {
+  "queue-full": { code: "queue_full", message: "The queue is full.", retryAfter: "3" },
+  "too-long": { code: "context_length_exceeded", message: "The prompt is too long." },
+  draining: { code: "worker_unavailable", message: "Draining.", retryAfter: "7" },
+  explodes: { code: "internal_error", message: "secret stack trace" },
+};
+
+/** Multi-byte on purpose: no cut may damage it. */
+const ANSWER = ["Grüß", " dich", ", 世界", " 👋🏽", "!"];
+
+/** Prompt tokens the mock counts: words. */
+const countPrompt = (request: GenerateRequest) =>
+  request.messages.reduce((sum, message) => sum + message.content.split(/\s+/).length, 0);
+
+const lastText = (request: GenerateRequest) => request.messages.at(-1)?.content ?? "";
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  let body = "";
+  for await (const chunk of request.setEncoding("utf8")) body += chunk;
+  return body;
+}
+
+function sendJson(response: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}): void {
+  response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
+}
+
+function chunkOf(seen: SeenGeneration, delta: object, finishReason: string | null): object {
+  const { generation: id, model, steering, include_usage } = seen.request;
+  const choices = [{ index: 0, delta, finish_reason: finishReason }];
+  return {
+    id,
+    object: "chat.completion.chunk",
+    created: 1_700_000_000,
+    model,
+    choices,
+    ...(finishReason !== null && { steer: steering }),
+    ...(finishReason !== null && include_usage && { usage: seen.usage }),
+  };
+}
+
+/** Streams as the worker does; the behaviour's name decides where it goes wrong. */
+async function stream(behaviour: string, seen: SeenGeneration, response: ServerResponse): Promise<void> {
+  const prompt = seen.usage.prompt_tokens;
+  response.writeHead(200, { "content-type": "text/event-stream", [PROMPT_TOKENS_HEADER]: String(prompt) });
+  response.flushHeaders();
+  const closed = new Promise<"closed">((resolve) => response.once("close", () => resolve("closed")));
+  const pause = (ms: number) => Promise.race([closed, delay(ms)]);
+  if (behaviour === "silent") return void (await closed);
+  response.write(": admitted\n\n");
+  const words = behaviour === "slow" ? Array.from({ length: 500 }, (_, index) => ` ${index}`) : ANSWER;
+  for (const [index, content] of words.entries()) {
+    seen.usage = usageOf(prompt, index + 1);
+    const id = { generation: seen.request.generation, sequence: index, completionTokens: index + 1 };
+    const frame = Buffer.from(formatFrame(chunkOf(seen, { content }, null), id));
+    if (behaviour === "bytewise") {
+      for (const byte of frame) response.write(Buffer.of(byte));
+    } else {
+      response.write(frame);
+    }
+    if (behaviour === "dies" && index === 2) return void response.end("id: gen_0000");
+    if (behaviour === "fails" && index === 2) {
+      return void response.end(formatFrame(new AttuneError("generation_failed", "The worker failed.").toBody()));
+    }
+    if ((await pause(behaviour === "slow" ? 20 : 0)) === "closed") return;
+  }
+  seen.state = "completed";
+  response.end(`${formatFrame(chunkOf(seen, {}, "stop"))}${DONE_LINE}\n\n`);
+}
+
+async function answerWhole(behaviour: string, seen: SeenGeneration, response: ServerResponse): Promise<void> {
+  if (behaviour === "silent") return void (await new Promise((resolve) => response.once("close", resolve)));
+  const { generation: id, model, steering } = seen.request;
+  if (behaviour === "fails") {
+    const error = new AttuneError("generation_failed", "The worker failed.");
+    const counts = { [PROMPT_TOKENS_HEADER]: String(seen.usage.prompt_tokens), [COMPLETION_TOKENS_HEADER]: "2" };
+    return sendJson(response, error.status, error.toBody(), counts);
+  }
+  seen.usage = usageOf(seen.usage.prompt_tokens, ANSWER.length);
+  seen.state = "completed";
+  const message = { role: "assistant", content: ANSWER.join("") };
+  const choices = [{ index: 0, message, finish_reason: "stop" }];
+  const body = {
+    id,
+    object: "chat.completion",
+    created: 1_700_000_000,
+    model,
+    choices,
+    usage: seen.usage,
+    steer: steering,
+  };
+  sendJson(response, 200, body, {
+    [PROMPT_TOKENS_HEADER]: String(seen.usage.prompt_tokens),
+    [COMPLETION_TOKENS_HEADER]: String(ANSWER.length),
+  });
+}
+
+async function generate(
+  request: GenerateRequest,
+  seenByText: Map<string, SeenGeneration>,
+  response: ServerResponse,
+): Promise<void> {
+  const behaviour = lastText(request).split(" ")[0] ?? "";
+  const usage = usageOf(countPrompt(request), 0);
+  const seen: SeenGeneration = { request, state: "running", usage, connectionClosed: false, cancels: 0 };
+  seenByText.set(lastText(request), seen);
+  const refusal = REFUSALS[behaviour];
+  if (refusal !== undefined) {
+    const error = new AttuneError(refusal.code, refusal.message, { param: "messages" });
+    const headers = refusal.retryAfter === undefined ? undefined : { "retry-after": refusal.retryAfter };
+    return sendJson(response, error.status, error.toBody(), headers);
+  }
+  response.once("close", () => {
+    seen.connectionClosed = !response.writableFinished;
+    if (seen.state === "running") seen.state = "cancelled";
+  });
+  await (request.stream ? stream(behaviour, seen, response) : answerWhole(behaviour, seen, response));
+}
+
+/** A stand-in for the inference worker: real HTTP, real signatures, scripted answers. */
+export async function startMockWorker(secret: string): Promise<{ url: string; close: () => Promise<void> }> {
+  const key = await importSigningKey(secret);
+  const seenByText = new Map<string, SeenGeneration>();
+
+  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method = "", url: path = "" } = request;
+    const seenQuery = new URL(path, "http://mock").searchParams.get("text");
+    if (path.startsWith("/seen")) return sendJson(response, 200, seenByText.get(seenQuery ?? "") ?? null);
+    const body = await readBody(request);
+    const header = (name: string) => String(request.headers[name] ?? "");
+    const signed = { id: header(ID_HEADER), timestamp: header(TIMESTAMP_HEADER), signature: header(SIGNATURE_HEADER) };
+    await verifyRequest([key], signed, { method, path, body }, Date.now() / 1000);
+    if (path === WORKER_MODELS_PATH) return sendJson(response, 200, { data: MODELS });
+    if (path === GENERATIONS_PATH) return generate(generateRequestSchema.parse(JSON.parse(body)), seenByText, response);
+    const seen = [...seenByText.values()].find((entry) => path.includes(`/${entry.request.generation}/cancel`));
+    if (seen === undefined) throw new AttuneError("not_found", "No such generation.");
+    seen.cancels += 1;
+    if (seen.state === "running") seen.state = "cancelled";
+    const report: GenerationReport = { id: seen.request.generation, state: seen.state, usage: seen.usage };
+    sendJson(response, 200, report);
+  }
+
+  const server = createServer((request, response) => {
+    handle(request, response).catch((thrown: unknown) => {
+      const error = toAttuneError(thrown);
+      sendJson(response, error.status, error.toBody());
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("The mock worker has no port.");
+  const close = () =>
+    new Promise<void>((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+  return { url: `http://127.0.0.1:${address.port}`, close };
+}

@@ -1,0 +1,165 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { resolveSteering, type SteeringPreset } from "../../../edge/steering/resolve.ts";
+import {
+  ATTRIBUTES,
+  type Bound,
+  clampLevel,
+  LEVELS,
+  type Level,
+  type SteeringProfile,
+} from "../../../schema/attributes.ts";
+import { effectiveSteeringSchema } from "../../../schema/steering.ts";
+
+const profileOf = (fallback: Level | null): SteeringProfile => ({
+  template: "chatml",
+  attributes: [{ name: "verbosity", default: fallback }],
+});
+
+const presetOf = (level: Level | undefined, bound: Bound | undefined): SteeringPreset => ({
+  slug: "tutor",
+  version: 2,
+  attributes: level === undefined ? {} : { verbosity: level },
+  bounds: bound === undefined ? {} : { verbosity: bound },
+});
+
+/** asked: `-` nothing, `null` to leave it out; clamp: what was asked and the reason, or `-`. */
+const TRUTH_TABLE: [
+  asked: Level | null | "-",
+  preset: Level | "-",
+  fallback: Level | null,
+  bound: Bound | "-",
+  applied: Level | null,
+  reason: string,
+][] = [
+  // Nobody says anything: the profile's default.
+  ["-", "-", 3, "-", 3, "-"],
+  ["-", "-", null, "-", null, "-"],
+  // The preset's level stands in for what the request leaves out.
+  ["-", 1, 3, "-", 1, "-"],
+  ["-", 1, null, "-", 1, "-"],
+  // What the request says wins over both.
+  [4, "-", 3, "-", 4, "-"],
+  [4, 1, 3, "-", 4, "-"],
+  [null, "-", 3, "-", null, "-"],
+  [null, 1, 3, "-", null, "-"],
+  // Bounds clamp what was requested, and say why.
+  [4, "-", 3, { max: 2 }, 2, "preset_max"],
+  [0, "-", 3, { min: 1 }, 1, "preset_min"],
+  [0, 2, 3, { min: 1, max: 3 }, 1, "preset_min"],
+  [2, "-", 3, { min: 1, max: 3 }, 2, "-"],
+  // A default outside the bounds is clamped silently: nobody asked for it.
+  ["-", "-", 4, { max: 2 }, 2, "-"],
+  ["-", "-", 0, { min: 1 }, 1, "-"],
+  ["-", 2, 4, { max: 2 }, 2, "-"],
+  // A bounded attribute cannot be left out.
+  [null, 2, 4, { max: 3 }, 2, "preset_max"],
+  [null, "-", 4, { max: 3 }, 3, "preset_max"],
+  [null, "-", null, { max: 3 }, 0, "preset_max"],
+  [null, "-", null, { min: 2 }, 2, "preset_min"],
+  ["-", "-", null, { min: 2, max: 3 }, 2, "-"],
+  // Locked always wins, asked or not.
+  [4, 1, 3, { locked: 1 }, 1, "preset_locked"],
+  [1, 1, 3, { locked: 1 }, 1, "-"],
+  [null, "-", 3, { locked: 1 }, 1, "preset_locked"],
+  ["-", "-", 3, { locked: 1 }, 1, "-"],
+  ["-", "-", null, { locked: 1 }, 1, "-"],
+  // A bound without content bounds nothing.
+  [null, 1, 3, {}, null, "-"],
+  [4, 1, 3, {}, 4, "-"],
+];
+
+describe("effective steering", () => {
+  it.each(TRUTH_TABLE)(
+    "asked %j, preset %j, default %j, bound %j: applies %j, clamp %s",
+    (asked, preset, fallback, bound, applied, reason) => {
+      const requested = asked === "-" ? {} : { verbosity: asked };
+      const saved = presetOf(preset === "-" ? undefined : preset, bound === "-" ? undefined : bound);
+      const steering = resolveSteering(requested, saved, profileOf(fallback));
+      expect(steering).toEqual({
+        effective: applied === null ? {} : { verbosity: applied },
+        method: applied === null ? "none" : "label_line",
+        preset: { slug: "tutor", version: 2 },
+        clamped: reason === "-" ? [] : [{ attribute: "verbosity", requested: asked, applied, reason }],
+        not_trained: [],
+        note: null,
+      });
+    },
+  );
+
+  it("lists attributes in their one order, whatever order they were asked in", () => {
+    const requested = { verbosity: 1, humor: 2, quality: 3 } as const;
+    const { effective } = resolveSteering(requested, null, null);
+    expect(Object.keys(effective)).toEqual(["quality", "humor", "verbosity"]);
+  });
+
+  it("accepts attributes that the model was not trained on, and reports those that somebody gave a level", () => {
+    const preset: SteeringPreset = {
+      slug: "tutor",
+      version: 1,
+      attributes: { humor: 1, creativity: 2 },
+      bounds: { toxicity: { locked: 0 }, coherence: { min: 2 }, quality: { max: 1 } },
+    };
+    const requested = { helpfulness: 4, correctness: null, creativity: null, quality: 4, verbosity: 3 } as const;
+    const steering = resolveSteering(requested, preset, profileOf(2));
+    expect(steering.effective).toEqual({ verbosity: 3 });
+    expect(steering.not_trained).toEqual(["quality", "toxicity", "humor", "helpfulness"]);
+    expect(steering.clamped).toEqual([]);
+  });
+
+  it("steers a model without a profile in words, and says so", () => {
+    const steering = resolveSteering({ humor: 4 }, presetOf(1, { max: 2 }), null);
+    expect(steering).toMatchObject({ effective: { humor: 4, verbosity: 1 }, method: "words", not_trained: [] });
+    expect(steering.note).toMatch(/not trained on attributes.*in words/);
+  });
+
+  it("does nothing to a model without a profile that nobody steers", () => {
+    expect(resolveSteering({ humor: null }, null, null)).toEqual({
+      effective: {},
+      method: "none",
+      preset: null,
+      clamped: [],
+      not_trained: [],
+      note: null,
+    });
+  });
+
+  it("keeps every level inside its bound and explains every difference, for any request and preset", () => {
+    const level = fc.constantFrom(...LEVELS);
+    const subset = <T>(value: fc.Arbitrary<T>) => fc.dictionary(fc.constantFrom(...ATTRIBUTES), value);
+    const bound: fc.Arbitrary<Bound> = fc.oneof(
+      level.map((locked) => ({ locked })),
+      fc.tuple(level, level).map(([a, b]) => (a < b ? { min: a, max: b } : { min: b, max: a })),
+      level.map((max) => ({ max })),
+    );
+    const profile = fc.option(
+      subset(fc.option(level)).map((defaults): SteeringProfile => {
+        const attributes = ATTRIBUTES.flatMap((name) =>
+          name in defaults ? [{ name, default: defaults[name] ?? null }] : [],
+        );
+        return { template: "chatml", attributes };
+      }),
+    );
+    fc.assert(
+      fc.property(
+        subset(fc.option(level)),
+        subset(level),
+        subset(bound),
+        profile,
+        (requested, attributes, bounds, trained) => {
+          const steering = resolveSteering(requested, { slug: "p", version: 1, attributes, bounds }, trained);
+          expect(effectiveSteeringSchema.parse(steering)).toEqual(steering);
+          for (const attribute of ATTRIBUTES) {
+            const applied = steering.effective[attribute];
+            const asked = requested[attribute];
+            const clamp = steering.clamped.find((entry) => entry.attribute === attribute);
+            const limit = bounds[attribute];
+            if (applied !== undefined && limit !== undefined) expect(clampLevel(applied, limit)).toBe(applied);
+            if (clamp !== undefined) expect(clamp).toMatchObject({ requested: asked, applied });
+            if (applied !== undefined && asked !== undefined && asked !== applied) expect(clamp).toBeDefined();
+          }
+        },
+      ),
+    );
+  });
+});
