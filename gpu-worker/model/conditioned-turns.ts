@@ -21,7 +21,9 @@ export type Conversation = {
  * - `label_line`: an `attributes` turn right before the answer, and one right before each past answer that says what it was
  *   asked to be (DESIGN §5). A turn with nothing to say is left out.
  * - `words`: the instruction after a blank line at the end of the last user message, so that a model's own default system prompt
- *   stays and everything before the last message is a shared prefix. A conversation without a user message gets one.
+ *   stays and everything before the last message is a shared prefix. It is also obeyed better there than in the system message
+ *   (SmolLM2-135M, six questions, greedy, mean words at verbosity 1 and 4: 31 and 209 against 39 and 184). A conversation without
+ *   a user message gets one.
  * - `none`: nothing.
  *
  * @throws AttuneError `invalid_request` where a label line is asked for and the model has no profile

@@ -55,10 +55,11 @@ function startOf(response: Response, offset: number, bytes: number): number {
   return 0;
 }
 
-/** The innermost reason of a failed fetch, whose own message is only "fetch failed". */
+/** The innermost reason of a failed fetch, whose own message is only "fetch failed", or its code where that says nothing. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error && error.message === "fetch failed" ? reasonOf(error.cause) : error.message;
+  if (error.cause instanceof Error && error.message === "fetch failed") return reasonOf(error.cause);
+  return error.message === "" && "code" in error ? String(error.code) : error.message;
 }
 
 /**

