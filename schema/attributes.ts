@@ -72,6 +72,19 @@ export const ATTRIBUTE_MEANINGS: Record<Attribute, string> = {
   verbosity: "How long the answer is for what was asked: 0 most concise, 2 average, 4 lengthy.",
 };
 
+/** Best behaviour where nobody says anything else: the levels NVIDIA's SteerLM runs answer with (HelpSteer2, Wang et al. 2024). */
+export const BEST_LEVELS: Record<Attribute, Level> = {
+  quality: 4,
+  toxicity: 0,
+  humor: 0,
+  creativity: 0,
+  helpfulness: 4,
+  correctness: 4,
+  coherence: 4,
+  complexity: 2,
+  verbosity: 2,
+};
+
 /**
  * Stored with a model that was trained on attributes: which ones, in which order, and how they are rendered.
  * Data, never code, so that a team's own model brings its own.

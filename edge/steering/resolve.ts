@@ -2,6 +2,7 @@ import {
   ATTRIBUTES,
   type Attribute,
   type AttributeLevels,
+  BEST_LEVELS,
   type Bound,
   type Bounds,
   clampLevel,
@@ -35,10 +36,10 @@ function boundOf(bounds: Bounds | undefined, attribute: Attribute): Bound | unde
 }
 
 /** The level to apply, or `null` to leave the attribute out. */
-function applyLevel({ requested, preset, default: fallback, bound }: Wishes): Level | null {
+function applyLevel(attribute: Attribute, { requested, preset, default: fallback, bound }: Wishes): Level | null {
   if (bound === undefined) return requested === undefined ? (preset ?? fallback) : requested;
   // A bounded attribute cannot be left out: that would leave it to the model.
-  return clampLevel(requested ?? preset ?? fallback ?? rangeOf(bound).min, bound);
+  return clampLevel(requested ?? preset ?? fallback ?? BEST_LEVELS[attribute], bound);
 }
 
 /** Which bound kept a request from what it asked for. */
@@ -48,7 +49,7 @@ function reasonOf(bound: Bound, requested: Level | null): Clamp["reason"] {
   return requested < rangeOf(bound).min ? "preset_min" : "preset_max";
 }
 
-/** Whether caller or preset gave a level, as opposed to a default or to a range that fell back on its end. */
+/** Whether caller or preset gave a level, as opposed to a default. */
 function wasAskedFor({ requested, preset, bound }: Wishes): boolean {
   if (bound?.locked !== undefined || typeof requested === "number") return true;
   return preset !== undefined && (requested === undefined || bound !== undefined);
@@ -82,7 +83,7 @@ export function resolveSteering(
       if (wasAskedFor(wishes)) notTrained.push(attribute);
       continue;
     }
-    const applied = applyLevel(wishes);
+    const applied = applyLevel(attribute, wishes);
     if (applied === null) continue;
     effective[attribute] = applied;
     const { requested: asked, bound } = wishes;

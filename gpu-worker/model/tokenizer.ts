@@ -24,6 +24,8 @@ export type Tokenizer = {
   /** Texts of the begin and end tokens as templates know them; empty where the model has none. */
   readonly bosText: string;
   readonly eosText: string;
+  /** Bytes of the longest token: no text has fewer tokens than its bytes divided by this. */
+  readonly longestToken: number;
   /** The text of `ids`, bytes that are no UTF-8 as U+FFFD, without control tokens. */
   decode(ids: Iterable<number>): string;
 };
@@ -103,6 +105,7 @@ export function createTokenizer(metadata: GgufMetadata): Tokenizer {
     requiredBos: addBos ? bosId : null,
     bosText: bosId === null ? "" : (tokens[bosId] ?? ""),
     eosText: eosId === null ? "" : (tokens[eosId] ?? ""),
+    longestToken: table.offsets.reduce((longest, end, id) => Math.max(longest, end - (table.offsets[id - 1] ?? 0)), 1),
     decode(ids) {
       const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
       let text = "";

@@ -55,7 +55,9 @@ const TRUTH_TABLE: [
   // A bounded attribute cannot be left out.
   [null, 2, 4, { max: 3 }, 2, "preset_max"],
   [null, "-", 4, { max: 3 }, 3, "preset_max"],
-  [null, "-", null, { max: 3 }, 0, "preset_max"],
+  // Where nobody gives a level at all: the best behaviour within the bound, for verbosity 2.
+  [null, "-", null, { max: 3 }, 2, "preset_max"],
+  ["-", "-", null, { max: 1 }, 1, "-"],
   [null, "-", null, { min: 2 }, 2, "preset_min"],
   ["-", "-", null, { min: 2, max: 3 }, 2, "-"],
   // Locked always wins, asked or not.
