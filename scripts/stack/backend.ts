@@ -1,0 +1,75 @@
+import { chmodSync, mkdirSync } from "node:fs";
+import { type PullProgress, pullModel } from "../../gpu-worker/model/pull.ts";
+import { ensureDecoder } from "../../gpu-worker/runtime/decoder-files.ts";
+import { type InferenceWorker, startInferenceWorker } from "./inference-worker.ts";
+import { DEFAULT_STATE_DIRECTORY, type StatePaths, statePaths } from "./paths.ts";
+import { checkPortFree } from "./port.ts";
+import { type Progress, type Step, silentProgress, untilAborted } from "./progress.ts";
+import { loadSecrets, type Secrets } from "./secrets.ts";
+import { StackError } from "./stack-error.ts";
+import { lockState } from "./state-lock.ts";
+
+export type BackendOptions = {
+  /** Of the edge; 0 is any free port. */
+  port: number;
+  /** Database, secrets, logs and the built Worker. One stack at a time uses it. */
+  stateDirectory?: string;
+  /** A GGUF file; without it the pinned model is obtained. */
+  model?: string;
+  progress?: Progress;
+  /** Gives up starting: what was started is stopped and the promise rejects. */
+  signal?: AbortSignal;
+};
+
+/** All that an edge needs to be there before it. */
+export type Backend = {
+  paths: StatePaths;
+  secrets: Secrets;
+  worker: InferenceWorker;
+  /** What wrangler.toml leaves to the environment. */
+  bindings: { WORKER_URL: string; WORKER_SECRET: string; KEY_PEPPER: string };
+  progress: Progress;
+  /** A step of the start that `signal` interrupts. */
+  step: Step;
+  /** Tells who finds the state directory locked where the edge is. */
+  publish(url: string): void;
+};
+
+/**
+ * Takes the state directory, obtains the model, builds its decoder and starts the inference worker; does not wait until that is
+ * ready.
+ *
+ * @param started takes over what must be stopped
+ * @throws StackError when a step fails
+ */
+export async function startBackend(options: BackendOptions, started: AsyncDisposableStack): Promise<Backend> {
+  const { progress = silentProgress } = options;
+  const step = untilAborted(progress, options.signal);
+  const paths = statePaths(options.stateDirectory ?? DEFAULT_STATE_DIRECTORY);
+  mkdirSync(paths.directory, { recursive: true });
+  chmodSync(paths.directory, 0o700);
+  const lock = lockState(paths);
+  started.defer(lock.release);
+  await checkPortFree(options.port);
+  const secrets = loadSecrets(paths.secrets);
+
+  const model = await step("Model", (report) => {
+    const onProgress = ({ received, total }: PullProgress) => report(received / total);
+    return orStackError(pullModel({ path: options.model, onProgress }));
+  });
+  await step("Decoder graph", (onProgress) => orStackError(ensureDecoder(model, { onProgress })));
+  const worker = await startInferenceWorker({ model, secret: secrets.workerSecret, logPath: paths.workerLog });
+  started.defer(worker.stop);
+
+  const bindings = { WORKER_URL: worker.url, WORKER_SECRET: secrets.workerSecret, KEY_PEPPER: secrets.keyPepper };
+  return { paths, secrets, worker, bindings, progress, step, publish: lock.publish };
+}
+
+/** What the inference worker's modules throw is written for the user too. */
+async function orStackError<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw new StackError(error instanceof Error ? error.message : String(error), { cause: error });
+  }
+}

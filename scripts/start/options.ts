@@ -1,0 +1,30 @@
+import { resolve } from "node:path";
+import { Command, InvalidArgumentError } from "commander";
+
+/** What every way of starting the stack lets the user choose. */
+export type StackOptions = { port: number; model?: string; stateDirectory?: string };
+
+/** npm runs scripts in the package's root; paths are meant from where the user stands. */
+export const fromUser = (path: string) => resolve(process.env.INIT_CWD ?? process.cwd(), path);
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (!/^\d+$/.test(text) || port > 65535) throw new InvalidArgumentError("It must be a number from 0 to 65535.");
+  return port;
+}
+
+/**
+ * A command line with the options that `StackOptions` names.
+ *
+ * @param name what the user types before the options
+ */
+export function stackCommand(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .option("--port <number>", "port of the API and the playground; 0 takes any free one", parsePort, 8787)
+    .option("--model <file>", "use this GGUF file instead of obtaining SmolLM2-135M-Instruct", fromUser)
+    .option("--state-directory <path>", "keep database, key and logs there instead of in .attune", fromUser)
+    .helpOption("--help", "show this")
+    .showHelpAfterError(`(${name} --help shows the options)`)
+    .allowExcessArguments(false);
+}

@@ -1,0 +1,27 @@
+import { createVitest, parseCLI, type Vitest } from "vitest/node";
+import { endWithParent } from "./leash.ts";
+import { StackError } from "./stack/stack-error.ts";
+import { terminalProgress } from "./start/progress.ts";
+import { type Counts, countTests } from "./test/counts.ts";
+import { setUp } from "./test/set-up.ts";
+
+endWithParent();
+const { filter, options } = parseCLI(["vitest", "run", ...process.argv.slice(2)]);
+const vitest = await createVitest({ ...options, watch: false });
+const { passed, failed } = await runTests(vitest, filter);
+await vitest.close();
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed > 0 || passed === 0 ? 1 : 0);
+
+/** Sets up what the chosen test files need, then runs them. */
+async function runTests(vitest: Vitest, filter: string[]): Promise<Counts> {
+  try {
+    const files = await vitest.globTestSpecifications(filter);
+    if (files.length === 0) throw new StackError(`No test file matches ${filter.join(" ")}.`);
+    await setUp(new Set(files.map((file) => file.project.name)), terminalProgress);
+    return countTests(await vitest.start(filter));
+  } catch (error) {
+    console.error(error instanceof StackError ? error.message : error);
+    return { passed: 0, failed: 1 };
+  }
+}

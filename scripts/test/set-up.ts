@@ -1,0 +1,21 @@
+import { pullModel } from "../../gpu-worker/model/pull.ts";
+import { ensureDecoder } from "../../gpu-worker/runtime/decoder-files.ts";
+import type { Progress } from "../stack/progress.ts";
+import { ensureChromium } from "./chromium.ts";
+
+/** Projects of vitest.config.ts that never touch the real model. */
+const WITHOUT_MODEL = new Set(["edge"]);
+
+/** Gets what the chosen projects need, and says where it is in the environment that the tests inherit. */
+export async function setUp(projects: Set<string>, progress: Progress): Promise<void> {
+  if (Array.from(projects).some((project) => !WITHOUT_MODEL.has(project))) {
+    const model = await progress.step("Model", (report) =>
+      pullModel({ onProgress: ({ received, total }) => report(received / total) }),
+    );
+    await progress.step("Decoder graph", (onProgress) => ensureDecoder(model, { onProgress }));
+    process.env.ATTUNE_TEST_GGUF = model;
+  }
+  if (projects.has("browser")) {
+    process.env.CHROME_PATH = await progress.step("Chromium", () => ensureChromium());
+  }
+}
