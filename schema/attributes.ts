@@ -35,7 +35,7 @@ export type RequestedLevels = Partial<Record<Attribute, Level | null>>;
 export const requestedLevelsSchema = z.partialRecord(attributeSchema, requestedLevelSchema);
 
 /** What one attribute may be: a range, or exactly one level. */
-export const boundSchema = z
+const boundSchema = z
   .strictObject({ min: levelSchema.optional(), max: levelSchema.optional(), locked: levelSchema.optional() })
   .refine((bound) => bound.locked === undefined || (bound.min === undefined && bound.max === undefined), {
     error: "give either locked, or min and max",

@@ -2,14 +2,12 @@ import { z } from "zod";
 import { attributeLevelsSchema, attributeSchema, levelSchema } from "./attributes.ts";
 
 /** How the levels reach the model: as the trained label line, as an instruction in words, or not at all. */
-export const steeringMethodSchema = z.enum(["label_line", "words", "none"]);
-export type SteeringMethod = z.infer<typeof steeringMethodSchema>;
+const steeringMethodSchema = z.enum(["label_line", "words", "none"]);
 
-export const clampReasonSchema = z.enum(["preset_min", "preset_max", "preset_locked"]);
-export type ClampReason = z.infer<typeof clampReasonSchema>;
+const clampReasonSchema = z.enum(["preset_min", "preset_max", "preset_locked"]);
 
 /** A level that was asked for and not given, and the bound that decided. */
-export const clampSchema = z.strictObject({
+const clampSchema = z.strictObject({
   attribute: attributeSchema,
   requested: levelSchema.nullable(),
   applied: levelSchema,

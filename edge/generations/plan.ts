@@ -44,7 +44,7 @@ export async function planGeneration(c: Context<Edge>, worker: InferenceWorker):
   const model = findModel(await worker.models(), address.model);
   const preset = address.preset === null ? null : await findPreset(c, address.preset);
   const messages = withPersona(chat.messages, preset?.persona ?? "");
-  const sampling = samplingOf(chat);
+  const sampling = samplingOf(chat, model.sampling);
   return {
     tokens: estimatePromptTokens(messages) + (sampling.max_tokens ?? DEFAULT_MAX_TOKENS),
     request: {

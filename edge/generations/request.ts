@@ -3,6 +3,7 @@ import {
   chatRequestSchema,
   type Message,
   type Sampling,
+  type SamplingDefaults,
   samplingSchema,
   UNSUPPORTED_FIELDS,
 } from "../../schema/api/chat.ts";
@@ -43,13 +44,13 @@ export function parseChatRequest(body: unknown): ChatRequest {
   return parsed.data;
 }
 
-/** The request's sampling with OpenAI's two spellings folded into one and the defaults filled in. */
-export function samplingOf(request: ChatRequest): Sampling {
+/** The request's sampling with OpenAI's two spellings folded into one and the model's defaults filled in. */
+export function samplingOf(request: ChatRequest, defaults: SamplingDefaults): Sampling {
   const { stop } = request;
   return samplingSchema.parse({
-    temperature: request.temperature ?? undefined,
-    top_p: request.top_p ?? undefined,
-    top_k: request.top_k ?? undefined,
+    temperature: request.temperature ?? defaults.temperature,
+    top_p: request.top_p ?? defaults.top_p,
+    top_k: request.top_k ?? defaults.top_k,
     seed: request.seed ?? undefined,
     stop: (typeof stop === "string" ? [stop] : stop) ?? undefined,
     max_tokens: request.max_completion_tokens ?? request.max_tokens ?? undefined,

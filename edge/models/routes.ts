@@ -11,6 +11,7 @@ const toModel = (model: ServedModel) => ({
   owned_by: "attune",
   context_length: model.context_length,
   steering: model.profile,
+  sampling: model.sampling,
 });
 
 /**

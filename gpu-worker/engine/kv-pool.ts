@@ -4,7 +4,7 @@ import { type DecoderConfig, kvRows } from "../graph/decoder.ts";
 const STRIDES = [64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192];
 
 /** The smallest slot length that holds `tokens`. */
-export function strideFor(tokens: number): number {
+function strideFor(tokens: number): number {
   const longest = STRIDES.at(-1) ?? 1;
   return STRIDES.find((stride) => stride >= tokens) ?? Math.ceil(tokens / longest) * longest;
 }

@@ -12,8 +12,9 @@ export type SamplerOptions = Pick<Sampling, "temperature" | "top_k" | "top_p">;
 export function sampleToken(logits: Float32Array, options: SamplerOptions, random: Random): number {
   const { temperature, top_k: topK, top_p: topP } = options;
   const best = argmax(logits);
-  if (temperature === 0) return best;
   const peak = logits[best] ?? 0;
+  // Beside an infinite logit nothing else has any probability.
+  if (temperature === 0 || !Number.isFinite(peak)) return best;
   const weight = (id: number) => Math.exp(((logits[id] ?? 0) - peak) / temperature);
 
   if (topK > 0 && topK < logits.length) {

@@ -30,7 +30,7 @@ export type Tokenizer = {
   decode(ids: Iterable<number>): string;
 };
 
-export type TokenByteTable = { bytes: Uint8Array; offsets: Uint32Array };
+type TokenByteTable = { bytes: Uint8Array; offsets: Uint32Array };
 
 /** GGUF's `tokenizer.ggml.token_type`. */
 const NORMAL = 1;

@@ -5,6 +5,7 @@ import { EngineClient } from "../engine/client.ts";
 import { readChatTemplate } from "../model/chat-template.ts";
 import { readDecoderConfig } from "../model/config.ts";
 import { openGguf } from "../model/gguf.ts";
+import { readSamplingDefaults } from "../model/sampling-defaults.ts";
 import { createTokenizer } from "../model/tokenizer.ts";
 import { ensureDecoder } from "../runtime/decoder-files.ts";
 import { Metrics } from "./metrics.ts";
@@ -58,6 +59,7 @@ export async function serve(options: ServeOptions, logger: Logger): Promise<Runn
   const config = readDecoderConfig(gguf);
   const tokenizer = createTokenizer(gguf.metadata);
   const template = readChatTemplate(gguf.metadata);
+  const sampling = readSamplingDefaults(gguf.metadata);
   await gguf.close();
   const profile = options.profile === undefined ? null : await readProfile(options.profile);
 
@@ -79,6 +81,7 @@ export async function serve(options: ServeOptions, logger: Logger): Promise<Runn
     created: Math.floor(Date.now() / 1000),
     context_length: config.contextLength,
     profile,
+    sampling,
   };
   const host = { model, tokenizer, template, engine };
   const server = new WorkerServer({ host, metrics, secret: options.secret, logger });

@@ -24,7 +24,7 @@ export const messageSchema = z.object({
 export type Message = z.infer<typeof messageSchema>;
 
 /** What the caller steers by. */
-export const steerRequestSchema = z.strictObject({
+const steerRequestSchema = z.strictObject({
   attributes: requestedLevelsSchema.optional(),
   /** `slug` or `slug:version`; the same as `model: "name@slug"`. */
   preset: z
@@ -51,6 +51,10 @@ export const samplingSchema = z.object({
 });
 /** Decoded sampling parameters, as the worker gets them. */
 export type Sampling = z.infer<typeof samplingSchema>;
+
+/** What a model does where a request does not say. */
+export const samplingDefaultsSchema = samplingSchema.pick({ temperature: true, top_p: true, top_k: true });
+export type SamplingDefaults = z.infer<typeof samplingDefaultsSchema>;
 
 const nullish = <T extends z.ZodType>(schema: T) => schema.nullish();
 

@@ -1,14 +1,16 @@
 import { z } from "zod";
 import { ATTRIBUTE_MEANINGS, ATTRIBUTES, type Attribute, type Level, steeringProfileSchema } from "../attributes.ts";
+import { samplingDefaultsSchema } from "./chat.ts";
 
 /** A model as the worker describes it. Without a profile it was not trained on attributes and is steered in words. */
-export const servedModelSchema = z.object({
+const servedModelSchema = z.object({
   id: z.string(),
   /** Unix seconds. */
   created: z.int(),
   /** Tokens. */
   context_length: z.int().positive(),
   profile: steeringProfileSchema.nullable(),
+  sampling: samplingDefaultsSchema,
 });
 export type ServedModel = z.infer<typeof servedModelSchema>;
 

@@ -1,7 +1,7 @@
 /** What a frame's SSE id says: `generation:sequence:completion tokens so far`. */
 export type FrameId = { generation: string; sequence: number; completionTokens: number };
 
-export function formatFrameId(id: FrameId): string {
+function formatFrameId(id: FrameId): string {
   return `${id.generation}:${id.sequence}:${id.completionTokens}`;
 }
 

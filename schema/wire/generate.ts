@@ -7,7 +7,7 @@ export const GENERATIONS_PATH = "/v1/generations";
 export const WORKER_MODELS_PATH = "/v1/models";
 export const cancelPath = (generation: string) => `${GENERATIONS_PATH}/${generation}/cancel`;
 
-export const GENERATION_ID = /^gen_[0-9A-Za-z]{8,64}$/;
+const GENERATION_ID = /^gen_[0-9A-Za-z]{8,64}$/;
 
 /** The signed body of `POST /v1/generations`: a conversation with its steering resolved, and how to render the answer. */
 export const generateRequestSchema = z.strictObject({
@@ -30,7 +30,7 @@ export type GenerateRequest = z.infer<typeof generateRequestSchema>;
 export const PROMPT_TOKENS_HEADER = "attune-prompt-tokens";
 export const COMPLETION_TOKENS_HEADER = "attune-completion-tokens";
 
-export const generationStateSchema = z.enum(["queued", "running", "completed", "cancelled", "failed"]);
+const generationStateSchema = z.enum(["queued", "running", "completed", "cancelled", "failed"]);
 export type GenerationState = z.infer<typeof generationStateSchema>;
 
 /** The answer to a cancel: how the generation ended and what it really used. */

@@ -35,8 +35,15 @@ const MODELS: ServedModel[] = [
         { name: "verbosity", default: null },
       ],
     },
+    sampling: { temperature: 1, top_p: 1, top_k: 0 },
   },
-  { id: "plain", created: 1_700_000_000, context_length: 2048, profile: null },
+  {
+    id: "plain",
+    created: 1_700_000_000,
+    context_length: 2048,
+    profile: null,
+    sampling: { temperature: 0.2, top_p: 0.9, top_k: 0 },
+  },
 ];
 
 /** Answers where the first word of the last message names one; see {@link answer} for the others. */

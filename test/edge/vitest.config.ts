@@ -10,6 +10,8 @@ export default defineProject({
     cloudflareTest(async ({ inject }) => ({
       wrangler: { configPath: path("../../wrangler.toml") },
       miniflare: {
+        // No look-up of the request's location on the internet.
+        cf: false,
         bindings: {
           WORKER_URL: inject("workerUrl"),
           WORKER_SECRET: inject("workerSecret"),

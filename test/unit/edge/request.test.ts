@@ -5,6 +5,9 @@ import { UNSUPPORTED_FIELDS } from "../../../schema/api/chat.ts";
 const MINIMAL = { model: "m", messages: [{ role: "user", content: "Hi" }] };
 const parse = (fields: object) => parseChatRequest({ ...MINIMAL, ...fields });
 
+/** How the model samples by itself. */
+const MODEL = { temperature: 0.2, top_p: 0.9, top_k: 0 };
+
 describe("a chat request", () => {
   it.each([
     ["steer.attributes.humor", { steer: { attributes: { humor: 5 } } }],
@@ -49,24 +52,24 @@ describe("a chat request", () => {
   });
 
   it("is sampled as it asks, with either name for the length and either form of stop", () => {
-    expect(samplingOf(parse({ max_tokens: 7, stop: "END", top_k: 5, seed: 3 }))).toEqual({
-      temperature: 1,
-      top_p: 1,
+    expect(samplingOf(parse({ max_tokens: 7, stop: "END", top_k: 5, seed: 3 }), MODEL)).toEqual({
+      temperature: 0.2,
+      top_p: 0.9,
       top_k: 5,
       seed: 3,
       stop: ["END"],
       max_tokens: 7,
     });
-    expect(samplingOf(parse({ max_completion_tokens: 9, stop: ["a", "b"] }))).toMatchObject({
+    expect(samplingOf(parse({ max_completion_tokens: 9, stop: ["a", "b"] }), MODEL)).toMatchObject({
       stop: ["a", "b"],
       max_tokens: 9,
     });
   });
 
-  it("leaves what it does not say, or says as null, to the defaults", () => {
-    const defaults = samplingOf(parse({}));
-    expect(samplingOf(parse({ temperature: null, stop: null, seed: null, max_tokens: null }))).toEqual(defaults);
-    expect(defaults).toEqual({ temperature: 1, top_p: 1, top_k: 0, seed: null, stop: [], max_tokens: null });
+  it("leaves what it does not say, or says as null, to the model's defaults", () => {
+    const defaults = samplingOf(parse({}), MODEL);
+    expect(samplingOf(parse({ temperature: null, stop: null, seed: null, max_tokens: null }), MODEL)).toEqual(defaults);
+    expect(defaults).toEqual({ ...MODEL, seed: null, stop: [], max_tokens: null });
   });
 });
 
