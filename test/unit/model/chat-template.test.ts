@@ -4,7 +4,7 @@ import { readChatTemplate, renderPrompt } from "../../../gpu-worker/model/chat-t
 import { createTokenizer } from "../../../gpu-worker/model/tokenizer.ts";
 import type { Message } from "../../../schema/api/chat.ts";
 import type { AttributeLevels, SteeringProfile } from "../../../schema/attributes.ts";
-import type { EffectiveSteering, SteeringMethod } from "../../../schema/steering.ts";
+import type { EffectiveSteering } from "../../../schema/steering.ts";
 import { tinyMetadata, tinyTokenizer } from "../../fixtures/tiny-tokenizer.ts";
 
 const tokenizer = tinyTokenizer();
@@ -19,7 +19,7 @@ const PROFILE: SteeringProfile = {
   ],
 };
 
-function steering(method: SteeringMethod, effective: AttributeLevels = {}): EffectiveSteering {
+function steering(method: EffectiveSteering["method"], effective: AttributeLevels = {}): EffectiveSteering {
   return { effective, method, preset: null, clamped: [], not_trained: [], note: null };
 }
 
