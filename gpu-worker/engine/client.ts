@@ -1,4 +1,4 @@
-import { Worker } from "node:worker_threads";
+import { SHARE_ENV, Worker } from "node:worker_threads";
 import { AttuneError } from "../../schema/wire/errors.ts";
 import type { EngineEvent, StepReport } from "./engine.ts";
 import { kvPoolBytes } from "./kv-pool.ts";
@@ -46,7 +46,11 @@ export class EngineClient {
     this.#setup = setup;
     this.#limits = limits;
     this.#onStep = onStep;
-    this.#thread = new Worker(new URL("./thread.ts", import.meta.url), { workerData: setup });
+    this.#thread = new Worker(new URL("./thread.ts", import.meta.url), {
+      workerData: setup,
+      // For ONNX Runtime, which reads the environment of the process.
+      env: SHARE_ENV,
+    });
     const ready = Promise.withResolvers<void>();
     const stopped = Promise.withResolvers<string>();
     this.ready = ready.promise;

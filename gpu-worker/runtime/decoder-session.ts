@@ -1,3 +1,4 @@
+import "./without-telemetry.ts";
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { type DecoderConfig, kvRows, pastName, queryGroups } from "../graph/decoder.ts";
