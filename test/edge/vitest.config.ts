@@ -4,14 +4,15 @@ import { defineProject } from "vitest/config";
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
 
+// No look-up of the machine's location on the internet.
+process.env.CLOUDFLARE_CF_FETCH_ENABLED = "false";
+
 /** The edge in workerd with a real D1 and real Durable Objects; only the inference worker is a stand-in, over real HTTP. */
 export default defineProject({
   plugins: [
     cloudflareTest(async ({ inject }) => ({
       wrangler: { configPath: path("../../wrangler.toml") },
       miniflare: {
-        // No look-up of the request's location on the internet.
-        cf: false,
         bindings: {
           WORKER_URL: inject("workerUrl"),
           WORKER_SECRET: inject("workerSecret"),
