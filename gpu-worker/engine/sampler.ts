@@ -1,4 +1,5 @@
 import type { Sampling } from "../../schema/api/chat.ts";
+import { exponential } from "./exponential.ts";
 import type { Random } from "./random.ts";
 
 export type SamplerOptions = Pick<Sampling, "temperature" | "top_k" | "top_p">;
@@ -15,18 +16,25 @@ export function sampleToken(logits: Float32Array, options: SamplerOptions, rando
   const peak = logits[best] ?? 0;
   // Beside an infinite logit nothing else has any probability.
   if (temperature === 0 || !Number.isFinite(peak)) return best;
-  const weight = (id: number) => Math.exp(((logits[id] ?? 0) - peak) / temperature);
 
+  const { weights, total } = softmaxWeights(logits, peak, temperature);
   if (topK > 0 && topK < logits.length) {
-    const likely = mostLikely(logits, peak, temperature, (ids) => ids.length >= topK).slice(0, topK);
-    return draw(nucleus(likely, weight, topP * sum(likely, weight)), weight, random);
+    const likely = mostLikely(weights, ({ ids }) => ids.length >= topK).slice(0, topK);
+    return draw(nucleus(likely, weights, topP * sum(likely, weights)), weights, random);
   }
   if (topP < 1) {
-    const mass = topP * sum(logits.keys(), weight);
-    const likely = mostLikely(logits, peak, temperature, (ids) => sum(ids, weight) >= mass);
-    return draw(nucleus(likely, weight, mass), weight, random);
+    const wanted = topP * total;
+    return draw(
+      nucleus(
+        mostLikely(weights, ({ mass }) => mass >= wanted),
+        weights,
+        wanted,
+      ),
+      weights,
+      random,
+    );
   }
-  return drawFromAll(logits, weight, random);
+  return drawFromAll(weights, random() * total);
 }
 
 /** Index of the largest value; the first of equals. */
@@ -43,50 +51,65 @@ export function argmax(logits: Float32Array): number {
   return best;
 }
 
-type Weight = (id: number) => number;
+/** Reused: sampling is a whole pass over the vocabulary for every token, and a fresh array each time would double its cost. */
+let scratch = new Float64Array(0);
 
-function sum(ids: Iterable<number>, weight: Weight): number {
+/** e^((logit − peak) / temperature) of every token, and their sum. Valid until the next call. */
+function softmaxWeights(
+  logits: Float32Array,
+  peak: number,
+  temperature: number,
+): { weights: Float64Array; total: number } {
+  if (scratch.length !== logits.length) scratch = new Float64Array(logits.length);
+  const inverse = 1 / temperature;
   let total = 0;
-  for (const id of ids) total += weight(id);
-  return total;
+  for (let id = 0; id < logits.length; id++) {
+    const weight = exponential(((logits[id] ?? 0) - peak) * inverse);
+    scratch[id] = weight;
+    total += weight;
+  }
+  return { weights: scratch, total };
 }
+
+function sum(ids: number[], weights: Float64Array): number {
+  return ids.reduce((total, id) => total + (weights[id] ?? 0), 0);
+}
+
+type Candidates = { ids: number[]; mass: number };
 
 /**
  * The ids from the most likely down, as many as `enough` asks for and rarely many more. Looks near the peak first and reaches
  * further down only where needed: sorting a whole vocabulary would cost more than a decoding step.
  */
-function mostLikely(
-  logits: Float32Array,
-  peak: number,
-  temperature: number,
-  enough: (ids: number[]) => boolean,
-): number[] {
-  for (let reach = 6; ; reach *= 2) {
-    const floor = reach > 1000 ? Number.NEGATIVE_INFINITY : peak - reach * temperature;
-    const ids: number[] = [];
-    for (let id = 0; id < logits.length; id++) {
-      if ((logits[id] ?? 0) >= floor) ids.push(id);
+function mostLikely(weights: Float64Array, enough: (candidates: Candidates) => boolean): number[] {
+  for (let floor = 1 / 256; ; floor /= 256) {
+    const candidates: Candidates = { ids: [], mass: 0 };
+    for (let id = 0; id < weights.length; id++) {
+      const weight = weights[id] ?? 0;
+      if (weight < floor) continue;
+      candidates.ids.push(id);
+      candidates.mass += weight;
     }
-    if (floor === Number.NEGATIVE_INFINITY || enough(ids)) {
-      return ids.sort((a, b) => (logits[b] ?? 0) - (logits[a] ?? 0) || a - b);
+    if (floor === 0 || enough(candidates)) {
+      return candidates.ids.sort((a, b) => (weights[b] ?? 0) - (weights[a] ?? 0) || a - b);
     }
   }
 }
 
 /** The shortest prefix of `ids` whose weights reach `mass`, at least one. */
-function nucleus(ids: number[], weight: Weight, mass: number): number[] {
+function nucleus(ids: number[], weights: Float64Array, mass: number): number[] {
   let total = 0;
   const end = ids.findIndex((id) => {
-    total += weight(id);
+    total += weights[id] ?? 0;
     return total >= mass;
   });
   return end < 0 ? ids : ids.slice(0, end + 1);
 }
 
-function draw(ids: number[], weight: Weight, random: Random): number {
-  let left = random() * sum(ids, weight);
+function draw(ids: number[], weights: Float64Array, random: Random): number {
+  let left = random() * sum(ids, weights);
   for (const id of ids) {
-    left -= weight(id);
+    left -= weights[id] ?? 0;
     if (left < 0) return id;
   }
   // Rounding can leave a trace of mass after the last one.
@@ -94,15 +117,13 @@ function draw(ids: number[], weight: Weight, random: Random): number {
 }
 
 /** `draw` over the whole vocabulary, without listing it. */
-function drawFromAll(logits: Float32Array, weight: Weight, random: Random): number {
-  let total = 0;
-  for (let id = 0; id < logits.length; id++) total += weight(id);
-  let left = random() * total;
+function drawFromAll(weights: Float64Array, target: number): number {
+  let left = target;
   let last = 0;
-  for (let id = 0; id < logits.length; id++) {
-    const share = weight(id);
-    if (share > 0) last = id;
-    left -= share;
+  for (let id = 0; id < weights.length; id++) {
+    const weight = weights[id] ?? 0;
+    if (weight > 0) last = id;
+    left -= weight;
     if (left < 0) return id;
   }
   return last;

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { exponential } from "../../../gpu-worker/engine/exponential.ts";
 import { seededRandom } from "../../../gpu-worker/engine/random.ts";
 import { type SamplerOptions, sampleToken } from "../../../gpu-worker/engine/sampler.ts";
 
@@ -69,6 +70,17 @@ describe("sampleToken", () => {
         },
       ),
     );
+  });
+});
+
+describe("exponential", () => {
+  it("is Math.exp to ten digits for everything a sampler asks, and 0 where that is 0", () => {
+    fc.assert(
+      fc.property(fc.double({ min: -700, max: 0, noNaN: true }), (x) => {
+        expect(Math.abs(exponential(x) / Math.exp(x) - 1)).toBeLessThan(1e-10);
+      }),
+    );
+    expect([0, -746, Number.NEGATIVE_INFINITY, Number.NaN].map(exponential)).toEqual([1, 0, 0, 0]);
   });
 });
 
