@@ -1,8 +1,8 @@
 const STEPS = 1024;
 const LOWEST = -1074;
 
-/** 2^(i / 1024) for i = 0 … 1023. */
-const FRACTIONS = Float64Array.from({ length: STEPS }, (_, step) => 2 ** (step / STEPS));
+/** 2^(i / 1024) for i = 0 … 1024; the last is met where x is so close to 0 that rounding lifts its fraction to 1. */
+const FRACTIONS = Float64Array.from({ length: STEPS + 1 }, (_, step) => 2 ** (step / STEPS));
 /** 2^i for i = −1074 … 0. */
 const POWERS = Float64Array.from({ length: 1 - LOWEST }, (_, power) => 2 ** (power + LOWEST));
 

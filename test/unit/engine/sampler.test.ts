@@ -80,6 +80,7 @@ describe("exponential", () => {
         expect(Math.abs(exponential(x) / Math.exp(x) - 1)).toBeLessThan(1e-10);
       }),
     );
+    expect(exponential(-Number.MIN_VALUE)).toBe(1);
     expect([0, -746, Number.NEGATIVE_INFINITY, Number.NaN].map(exponential)).toEqual([1, 0, 0, 0]);
   });
 });
