@@ -44,6 +44,7 @@ type ServeFlags = {
   queue: number;
   queueTokens: number;
   kvMemory: number;
+  prefixMemory: number;
   drain: number;
 };
 
@@ -59,7 +60,8 @@ program
   .addOption(number("--rows <number>", "requests that decode together", "ATTUNE_ROWS", 16))
   .addOption(number("--queue <number>", "requests that may wait", "ATTUNE_QUEUE", 64))
   .addOption(number("--queue-tokens <number>", "prompt tokens that may wait", "ATTUNE_QUEUE_TOKENS", 65_536))
-  .addOption(number("--kv-memory <MiB>", "memory for keys and values", "ATTUNE_KV_MEMORY", 2048))
+  .addOption(number("--kv-memory <MiB>", "memory for keys and values of running requests", "ATTUNE_KV_MEMORY", 2048))
+  .addOption(number("--prefix-memory <MiB>", "memory for prompts seen before", "ATTUNE_PREFIX_MEMORY", 512))
   .addOption(number("--drain <seconds>", "how long a stop lets running requests finish", "ATTUNE_DRAIN", 30))
   .action(runServer);
 

@@ -21,7 +21,8 @@ export type Ending =
 
 /** What a submitter hears. `onText` may be called with an empty text: the token is counted, its text is still held back. */
 export type SequenceListener = {
-  onStarted: () => void;
+  /** It has a row now; `cachedTokens` of its prompt need not be computed. */
+  onStarted: (cachedTokens: number) => void;
   onText: (text: string, completionTokens: number) => void;
   onEnd: (ending: Ending) => void;
 };
@@ -159,7 +160,7 @@ export class EngineClient {
     switch (event.kind) {
       case "started":
         entry.started = true;
-        entry.listener.onStarted();
+        entry.listener.onStarted(event.cachedTokens);
         return;
       case "advanced":
         entry.completionTokens = event.completionTokens;

@@ -1,21 +1,28 @@
+import { kvRows } from "../graph/decoder.ts";
 import type { DecoderOutput, DecoderSession } from "../runtime/decoder-session.ts";
 import { type BatchRow, decoderBatch } from "./batch.ts";
 import type { TokenBytes } from "./detokeniser.ts";
 import { KvPool, kvPoolBytes } from "./kv-pool.ts";
 import { type AdmissionLimits, fits, type PolicyLimits, planStep } from "./policy.ts";
+import { BLOCK_TOKENS, PrefixCache } from "./prefix-cache.ts";
 import { type Advance, Sequence, type SequenceRequest } from "./sequence.ts";
 
 /** What computes a forward pass. */
 type Decoder = Pick<DecoderSession, "config" | "run">;
 
-export type EngineOptions = PolicyLimits & AdmissionLimits;
+export type EngineOptions = PolicyLimits &
+  AdmissionLimits & {
+    /** Bytes that keys and values of earlier prompts and answers may take. */
+    prefixBytes: number;
+  };
 
 /** What the engine needs to know of the vocabulary. */
 export type Vocabulary = { tokens: TokenBytes; eosIds: ReadonlySet<number> };
 
 export type EngineEvent =
   | ({ kind: "advanced"; id: string } & Advance)
-  | { kind: "started"; id: string }
+  /** `cachedTokens` of the prompt were known from earlier requests. */
+  | { kind: "started"; id: string; cachedTokens: number }
   | { kind: "cancelled"; id: string; completionTokens: number }
   | { kind: "failed"; id: string; completionTokens: number; reason: string };
 
@@ -25,6 +32,7 @@ export type StepReport = {
   prefillTokens: number;
   seconds: number;
   kvBytes: number;
+  prefixBytes: number;
   events: EngineEvent[];
 };
 
@@ -39,6 +47,7 @@ export class Engine {
   readonly #options: EngineOptions;
   readonly #vocabulary: Vocabulary;
   readonly #pool: KvPool;
+  readonly #prefixes: PrefixCache;
   readonly #waiting: Sequence[] = [];
   readonly #running: Sequence[] = [];
   #events: EngineEvent[] = [];
@@ -49,6 +58,7 @@ export class Engine {
     this.#vocabulary = vocabulary;
     this.#options = options;
     this.#pool = new KvPool(decoder.config);
+    this.#prefixes = new PrefixCache(kvRows(decoder.config) * decoder.config.headDim, options.prefixBytes);
   }
 
   get busy(): boolean {
@@ -86,6 +96,7 @@ export class Engine {
       prefillTokens: prefilling.reduce((total, { tokens }) => total + tokens, 0),
       seconds: (performance.now() - began) / 1000,
       kvBytes: this.#pool.bytes,
+      prefixBytes: this.#prefixes.bytes,
       events: this.#takeEvents(),
     };
   }
@@ -115,9 +126,29 @@ export class Engine {
       if (!fits(lengths, this.#options, bytes)) return;
       this.#waiting.shift();
       this.#running.push(next);
-      this.#events.push({ kind: "started", id: next.id });
-      this.#pool.fit(this.#running.length, this.#pool.stride, this.#used());
+      this.#recall(next);
+      this.#events.push({ kind: "started", id: next.id, cachedTokens: next.cached });
     }
+  }
+
+  /** Copies what is known of the prompt into the slot of a sequence that was just admitted. The last token is computed all the same: its logits are wanted. */
+  #recall(sequence: Sequence): void {
+    const pieces = this.#prefixes.match(sequence.next(sequence.promptTokens - 1));
+    const known = pieces.reduce((total, { count }) => total + count, 0);
+    this.#pool.fit(this.#running.length, Math.max(known, this.#pool.stride), this.#used());
+    for (const { kv, count } of pieces) {
+      this.#pool.write(this.#running.length - 1, sequence.computed, count, kv, BLOCK_TOKENS);
+      sequence.computed += count;
+    }
+    sequence.cached = known;
+  }
+
+  /** Keeps a sequence's keys and values for requests that begin like it. */
+  #remember(sequence: Sequence): void {
+    const slot = this.#running.indexOf(sequence);
+    this.#prefixes.insert(sequence.computedTokens, (offset, count, kv) =>
+      this.#pool.read(slot, offset, count, kv, BLOCK_TOKENS),
+    );
   }
 
   #decodersFirst(): void {
@@ -163,11 +194,13 @@ export class Engine {
       }
       return;
     }
-    const { vocab } = this.#decoder.config;
+    const { vocab, headDim } = this.#decoder.config;
+    const rowSize = kvRows(this.#decoder.config) * count * headDim;
     for (const [row, sequence] of sequences.entries()) {
-      this.#pool.append(firstSlot + row, sequence.computed, output.newKv, row, count);
+      this.#pool.write(firstSlot + row, sequence.computed, count, output.newKv.subarray(row * rowSize), count);
       sequence.computed += count;
       if (sequence.pending > 0) continue;
+      if (sequence.completionTokens === 0) this.#remember(sequence);
       const logits = output.logits.subarray(row * vocab, (row + 1) * vocab);
       const advance = sequence.advance(logits, this.#vocabulary.eosIds);
       this.#events.push({ kind: "advanced", id: sequence.id, ...advance });
@@ -181,6 +214,7 @@ export class Engine {
     if (queued >= 0) this.#waiting.splice(queued, 1);
     const slot = this.#running.indexOf(sequence);
     if (slot < 0) return;
+    this.#remember(sequence);
     const last = this.#running.pop();
     if (last === undefined || last === sequence) return;
     this.#pool.copy(this.#running.length, slot, last.computed);

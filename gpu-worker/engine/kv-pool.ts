@@ -65,20 +65,33 @@ export class KvPool {
   }
 
   /**
-   * Writes what a forward pass computed behind the first `offset` tokens of `slot`.
+   * Writes keys and values of `count` tokens into `slot`, behind its first `offset` tokens.
    *
-   * @param newKv [rows, kvRows, sequence, headDim].
-   * @param row the row of `newKv` to take.
+   * @param kv [kvRows, length, headDim], of which the first `count` tokens are taken.
    */
-  append(slot: number, offset: number, newKv: Float32Array, row: number, sequence: number): void {
+  write(slot: number, offset: number, count: number, kv: Float32Array, length: number): void {
+    this.#eachHead(slot, offset, (array, start, index) => {
+      const { headDim } = this.#config;
+      const from = index * length * headDim;
+      array.set(kv.subarray(from, from + count * headDim), start);
+    });
+  }
+
+  /** The reverse of {@link write}: copies `count` tokens of `slot`, from `offset` on, into the beginning of `kv`. */
+  read(slot: number, offset: number, count: number, kv: Float32Array, length: number): void {
+    this.#eachHead(slot, offset, (array, start, index) => {
+      const { headDim } = this.#config;
+      kv.set(array.subarray(start, start + count * headDim), index * length * headDim);
+    });
+  }
+
+  /** Visits a slot's tokens from `offset` on, in the order of kvRows: array, where in it they start, index of the row. */
+  #eachHead(slot: number, offset: number, visit: (array: Float32Array, start: number, index: number) => void): void {
     const { kvHeads, headDim } = this.#config;
-    const size = sequence * headDim;
-    let from = row * kvRows(this.#config) * size;
-    for (const array of this.#arrays) {
+    for (const [part, array] of this.#arrays.entries()) {
       for (let head = 0; head < kvHeads; head++) {
-        const to = (slot * kvHeads + head) * this.#headSize(this.#stride) + offset * headDim;
-        array.set(newKv.subarray(from, from + size), to);
-        from += size;
+        const start = (slot * kvHeads + head) * this.#headSize(this.#stride) + offset * headDim;
+        visit(array, start, part * kvHeads + head);
       }
     }
   }

@@ -32,6 +32,8 @@ export class Sequence {
   readonly #tokens: number[];
   /** Tokens whose keys and values are in the pool. */
   computed = 0;
+  /** Prompt tokens whose keys and values were known from an earlier request. */
+  cached = 0;
 
   constructor(request: SequenceRequest, arrival: number, table: TokenBytes) {
     this.id = request.id;
@@ -57,6 +59,11 @@ export class Sequence {
 
   get completionTokens(): number {
     return this.#tokens.length - this.promptTokens;
+  }
+
+  /** The tokens whose keys and values are in the pool. */
+  get computedTokens(): number[] {
+    return this.#tokens.slice(0, this.computed);
   }
 
   /** The next `count` tokens to compute. */

@@ -32,7 +32,11 @@ export type ServeOptions = {
   queueTokens: number;
   /** Cap of the key/value pool, in MiB. */
   kvMemory: number;
+  /** Cap of the prefix cache, in MiB. */
+  prefixMemory: number;
 };
+
+const MEBIBYTE = 1024 * 1024;
 
 /** New tokens in one step: few while somebody decodes (about 70 ms of SmolLM2-135M on two cores), more while nobody does. */
 const STEP_TOKENS = { mixedTokens: 64, prefillTokens: 256 };
@@ -71,7 +75,12 @@ export async function serve(options: ServeOptions, logger: Logger): Promise<Runn
       tokens: tokenizer.tokenByteTable(),
       eosIds: [...tokenizer.eosIds],
       threads: options.threads,
-      options: { ...STEP_TOKENS, rows: options.rows, kvBytes: options.kvMemory * 1024 * 1024 },
+      options: {
+        ...STEP_TOKENS,
+        rows: options.rows,
+        kvBytes: options.kvMemory * MEBIBYTE,
+        prefixBytes: options.prefixMemory * MEBIBYTE,
+      },
     },
     { queuedRequests: options.queue, queuedTokens: options.queueTokens },
     (report) => metrics.step(report),

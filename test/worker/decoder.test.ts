@@ -20,7 +20,8 @@ async function forward(pool: KvPool, firstSlot: number, rows: { tokens: number[]
   const { vocab } = TINY_CONFIG;
   const { logits, newKv } = await session.run(decoderBatch(TINY_CONFIG, pool, firstSlot, rows));
   return rows.map(({ tokens, computed }, row) => {
-    pool.append(firstSlot + row, computed, newKv, row, tokens.length);
+    const size = newKv.length / rows.length;
+    pool.write(firstSlot + row, computed, tokens.length, newKv.subarray(row * size), tokens.length);
     return logits.subarray(row * vocab, (row + 1) * vocab);
   });
 }

@@ -8,7 +8,7 @@ import { TINY_CONFIG, tinyDecoder, tinyWeights } from "../fixtures/tiny-llama.ts
 import { tinyTokenizer } from "../fixtures/tiny-tokenizer.ts";
 
 const tokens = tinyTokenizer().tokenByteTable();
-const OPTIONS: EngineOptions = { rows: 8, kvBytes: 2 ** 30, mixedTokens: 16, prefillTokens: 32 };
+const OPTIONS: EngineOptions = { rows: 8, kvBytes: 2 ** 30, prefixBytes: 0, mixedTokens: 16, prefillTokens: 32 };
 
 let session: DecoderSession;
 

@@ -48,6 +48,7 @@ beforeAll(async () => {
       secret: SECRET,
       threads: 1,
       kvMemory: 64,
+      prefixMemory: 16,
       ...LIMITS,
     },
     pino({ enabled: false }),
@@ -291,7 +292,17 @@ describe("operators", () => {
 
   it("stop a worker without cutting off its answers", async () => {
     const second = await serve(
-      { gguf: model.path, id: "tiny", host: "127.0.0.1", port: 0, secret: SECRET, threads: 1, kvMemory: 64, ...LIMITS },
+      {
+        gguf: model.path,
+        id: "tiny",
+        host: "127.0.0.1",
+        port: 0,
+        secret: SECRET,
+        threads: 1,
+        kvMemory: 64,
+        prefixMemory: 16,
+        ...LIMITS,
+      },
       pino({ enabled: false }),
     );
     await second.ready;

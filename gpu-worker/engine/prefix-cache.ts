@@ -1,0 +1,144 @@
+/** Tokens that share one block. Small blocks share more, large ones cost less to keep. */
+export const BLOCK_TOKENS = 16;
+
+/** A run of tokens whose keys and values are kept, [kvRows, BLOCK_TOKENS, headDim]; what lies beyond `tokens` is undefined. */
+type Block = {
+  tokens: readonly number[];
+  kv: Float32Array;
+  parent: Block | null;
+  children: Map<string, Block>;
+  lastUsed: number;
+};
+
+/** A piece of a cached prefix: the first `count` tokens of a block. */
+export type CachedPiece = { kv: Float32Array; count: number };
+
+/** Copies the keys and values of `count` tokens from `offset` on into the beginning of `kv`. */
+export type KvReader = (offset: number, count: number, kv: Float32Array) => void;
+
+/**
+ * Keys and values of prefixes that were computed before, for all requests to one set of weights. A tree of blocks: the path from the
+ * root spells the tokens, so a hit is a comparison of tokens and never of hashes alone. Of the block after the last whole hit, as many
+ * tokens are used as agree, so a conversation that differs in its label line is read again from the label line on.
+ *
+ * Keys and values depend on the weights and the tokens alone. An engine has one set of weights and one cache, so nothing computed
+ * under one adapter can be met under another.
+ */
+export class PrefixCache {
+  readonly #blockValues: number;
+  readonly #capacity: number;
+  readonly #top: Block;
+  readonly #blocks = new Set<Block>();
+  /** Arrays of evicted blocks. Freed ones would linger until the next garbage collection, outside the cap. */
+  readonly #spare: Float32Array[] = [];
+  #clock = 0;
+
+  /**
+   * @param valuesPerToken float32 values of one token's keys and values.
+   * @param capacity bytes it may take; less than one block keeps nothing.
+   */
+  constructor(valuesPerToken: number, capacity: number) {
+    this.#blockValues = valuesPerToken * BLOCK_TOKENS;
+    this.#capacity = Math.floor(capacity / (this.#blockValues * Float32Array.BYTES_PER_ELEMENT));
+    this.#top = { tokens: [], kv: new Float32Array(0), parent: null, children: new Map(), lastUsed: 0 };
+  }
+
+  get bytes(): number {
+    return (this.#blocks.size + this.#spare.length) * this.#blockValues * Float32Array.BYTES_PER_ELEMENT;
+  }
+
+  /** The longest known prefix of `tokens`, in order. Valid until the next insertion. */
+  match(tokens: readonly number[]): CachedPiece[] {
+    const pieces: CachedPiece[] = [];
+    let block = this.#top;
+    for (let offset = 0; offset < tokens.length; offset += BLOCK_TOKENS) {
+      const wanted = tokens.slice(offset, offset + BLOCK_TOKENS);
+      const whole = block.children.get(keyOf(wanted));
+      const child = whole ?? closest(block.children.values(), wanted);
+      if (child === undefined) break;
+      child.lastUsed = ++this.#clock;
+      pieces.push({ kv: child.kv, count: agreement(child.tokens, wanted) });
+      if (whole === undefined || whole.tokens.length < BLOCK_TOKENS) break;
+      block = whole;
+    }
+    return pieces;
+  }
+
+  /** Keeps what it does not know yet of a prefix whose keys and values `read` can copy. */
+  insert(tokens: readonly number[], read: KvReader): void {
+    let block = this.#top;
+    for (let offset = 0; offset < tokens.length; offset += BLOCK_TOKENS) {
+      const wanted = tokens.slice(offset, offset + BLOCK_TOKENS);
+      const known = this.#covering(block, wanted) ?? this.#add(block, wanted, offset, read);
+      if (known === null) return;
+      known.lastUsed = ++this.#clock;
+      block = known;
+    }
+  }
+
+  /** The child that holds `wanted`; an incomplete run may be the beginning of a longer one. */
+  #covering(parent: Block, wanted: readonly number[]): Block | undefined {
+    const same = parent.children.get(keyOf(wanted));
+    if (same !== undefined || wanted.length === BLOCK_TOKENS) return same;
+    return [...parent.children.values()].find((child) => agreement(child.tokens, wanted) === wanted.length);
+  }
+
+  /** `null` where there is no room. */
+  #add(parent: Block, tokens: readonly number[], offset: number, read: KvReader): Block | null {
+    const kv = this.#allocate(parent);
+    if (kv === null) return null;
+    read(offset, tokens.length, kv);
+    for (const child of parent.children.values()) {
+      // An incomplete run that this one continues is of no more use.
+      if (child.tokens.length < tokens.length && agreement(child.tokens, tokens) === child.tokens.length)
+        this.#drop(child);
+    }
+    const block: Block = { tokens, kv, parent, children: new Map(), lastUsed: this.#clock };
+    parent.children.set(keyOf(tokens), block);
+    this.#blocks.add(block);
+    return block;
+  }
+
+  /** A spare array, a new one, or that of the block that was not used for longest; never one on the path to `parent`. */
+  #allocate(parent: Block): Float32Array | null {
+    if (this.#spare.length === 0 && this.#blocks.size >= this.#capacity) {
+      // A parent is used whenever its child is, so the oldest leaf is the oldest block that nothing depends on.
+      let oldest: Block | null = null;
+      for (const block of this.#blocks) {
+        if (block.children.size > 0 || block === parent) continue;
+        if (oldest === null || block.lastUsed < oldest.lastUsed) oldest = block;
+      }
+      if (oldest === null) return null;
+      this.#drop(oldest);
+    }
+    return this.#spare.pop() ?? new Float32Array(this.#blockValues);
+  }
+
+  #drop(block: Block): void {
+    block.parent?.children.delete(keyOf(block.tokens));
+    this.#blocks.delete(block);
+    this.#spare.push(block.kv);
+  }
+}
+
+const keyOf = (tokens: readonly number[]): string => tokens.join();
+
+/** How many tokens two runs have in common from their beginning. */
+function agreement(a: readonly number[], b: readonly number[]): number {
+  const length = Math.min(a.length, b.length);
+  for (let index = 0; index < length; index++) {
+    if (a[index] !== b[index]) return index;
+  }
+  return length;
+}
+
+/** The block that agrees with `wanted` for longest, if any does at all. */
+function closest(blocks: Iterable<Block>, wanted: readonly number[]): Block | undefined {
+  let best: Block | undefined;
+  let longest = 0;
+  for (const block of blocks) {
+    const length = agreement(block.tokens, wanted);
+    if (length > longest) [best, longest] = [block, length];
+  }
+  return best;
+}

@@ -1,0 +1,101 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Engine } from "../../gpu-worker/engine/engine.ts";
+import { DecoderSession } from "../../gpu-worker/runtime/decoder-session.ts";
+import { TINY_CONFIG, tinyDecoder } from "../fixtures/tiny-llama.ts";
+import { tinyTokenizer } from "../fixtures/tiny-tokenizer.ts";
+
+const tokens = tinyTokenizer().tokenByteTable();
+
+let session: DecoderSession;
+
+beforeAll(async () => {
+  session = await DecoderSession.load(await tinyDecoder("fp32"), TINY_CONFIG, 1);
+});
+afterAll(() => session.release());
+
+const engineWith = (prefixBytes: number) =>
+  new Engine(
+    session,
+    { tokens, eosIds: new Set() },
+    { rows: 8, kvBytes: 2 ** 30, prefixBytes, mixedTokens: 16, prefillTokens: 32 },
+  );
+
+const text = (length: number, seed: number) =>
+  Array.from({ length }, (_, index) => 3 + ((index * 37 + seed * 101) % 256));
+let count = 0;
+
+/** Submits prompts at once and runs them to their ends. */
+async function answers(engine: Engine, prompts: number[][], maxTokens = 12, steps = Number.POSITIVE_INFINITY) {
+  const sampling = { temperature: 1, top_p: 1, top_k: 0, seed: 5, stop: [] };
+  const results = prompts.map((prompt) => ({ id: `r${++count}`, prompt, text: "", cached: -1 }));
+  for (const { id, prompt } of results) engine.submit({ id, prompt, sampling, maxTokens });
+  let prefilled = 0;
+  for (let step = 0; engine.busy && step < steps; step++) {
+    const report = await engine.step();
+    prefilled += report.prefillTokens;
+    for (const event of report.events) {
+      const result = results.find(({ id }) => id === event.id);
+      if (result === undefined) continue;
+      if (event.kind === "started") result.cached = event.cachedTokens;
+      if (event.kind === "advanced") result.text += event.text;
+    }
+  }
+  return { results, prefilled };
+}
+
+describe("a conversation that was read before", () => {
+  const conversation = text(100, 1);
+  const labelled = (level: number) => [...conversation, 7, 8, 40 + level, 9];
+
+  it("is read again from where it changed, and answered as if it were new", async () => {
+    const engine = engineWith(2 ** 24);
+    await answers(engine, [labelled(0)]);
+    for (const level of [1, 2]) {
+      const { results, prefilled } = await answers(engine, [labelled(level)]);
+      // The conversation and the label line up to the level; the last token is always computed.
+      expect(results[0]?.cached).toBe(conversation.length + 2);
+      expect(prefilled).toBe(2);
+      const fresh = await answers(engineWith(0), [labelled(level)]);
+      expect(fresh.results[0]?.cached).toBe(0);
+      expect(results[0]?.text).toBe(fresh.results[0]?.text);
+    }
+  });
+
+  it("is shared by requests that run at the same time, in slots that move", async () => {
+    const engine = engineWith(2 ** 24);
+    await answers(engine, [conversation]);
+    const prompts = [labelled(0), text(5, 9), labelled(3), [...conversation.slice(0, 50), 77, 78], [4]];
+    const together = await answers(engine, prompts);
+    for (const [index, prompt] of prompts.entries()) {
+      const alone = await answers(engineWith(0), [prompt]);
+      expect(together.results[index]?.text).toBe(alone.results[0]?.text);
+    }
+    expect(together.results.map(({ cached }) => cached)).toEqual([100, 0, 100, 50, 0]);
+  });
+
+  it("is known with its answer, for the next turn", async () => {
+    const engine = engineWith(2 ** 24);
+    const first = await answers(engine, [conversation], 40);
+    const answer = tinyTokenizer().encodeText(first.results[0]?.text ?? "");
+    const { results } = await answers(engine, [[...conversation, ...answer, 11, 12]]);
+    expect(results[0]?.cached).toBeGreaterThan(conversation.length);
+  });
+
+  it("is known as far as it was read when it was cancelled", async () => {
+    const engine = engineWith(2 ** 24);
+    await answers(engine, [conversation], 12, 2);
+    expect(engine.cancel(`r${count}`)).toMatchObject({ completionTokens: 0 });
+    const { results } = await answers(engine, [conversation]);
+    expect(results[0]?.cached).toBe(64);
+    expect(results[0]?.text).toBe((await answers(engineWith(0), [conversation])).results[0]?.text);
+  });
+
+  it("is computed anew when it was forgotten for others", async () => {
+    const engine = engineWith(2 ** 19);
+    await answers(engine, [conversation]);
+    for (const seed of [2, 3, 4, 5, 6]) await answers(engine, [text(200, seed)]);
+    const { results } = await answers(engine, [conversation]);
+    expect(results[0]?.cached).toBe(0);
+    expect(results[0]?.text).toBe((await answers(engineWith(0), [conversation])).results[0]?.text);
+  });
+});
