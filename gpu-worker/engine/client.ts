@@ -29,49 +29,80 @@ export type SequenceListener = {
 
 type InFlight = { listener: SequenceListener; promptTokens: number; completionTokens: number; started: boolean };
 
-/** The main thread's side of the engine: refuses what the queue cannot hold, passes on what the engine reports. */
+/**
+ * The main thread's side of the engine: refuses what the queue cannot hold, passes on what the engine reports, and starts the engine
+ * again when it crashed. What was in flight then has failed, and its submitters hear so.
+ */
 export class EngineClient {
-  readonly #thread: Worker;
   readonly #setup: EngineSetup;
   readonly #limits: QueueLimits;
   readonly #inFlight = new Map<string, InFlight>();
   readonly #onStep: (report: StepReport) => void;
+  readonly #onRestart: (reason: string) => void;
+  readonly #loaded = Promise.withResolvers<void>();
+  readonly #gone = Promise.withResolvers<string>();
+  #thread: Worker;
   #ready = false;
+  #closing = false;
   #lastSign = performance.now();
-  /** Settles when the model is loaded; rejects where it cannot be. */
-  readonly ready: Promise<void>;
-  /** Settles, with the reason, when the engine is gone and will not come back. */
-  readonly stopped: Promise<string>;
 
-  constructor(setup: EngineSetup, limits: QueueLimits, onStep: (report: StepReport) => void = () => {}) {
+  constructor(
+    setup: EngineSetup,
+    limits: QueueLimits,
+    onStep: (report: StepReport) => void = () => {},
+    onRestart: (reason: string) => void = () => {},
+  ) {
     this.#setup = setup;
     this.#limits = limits;
     this.#onStep = onStep;
-    this.#thread = new Worker(new URL("./thread.ts", import.meta.url), {
-      workerData: setup,
+    this.#onRestart = onRestart;
+    this.#thread = this.#start();
+  }
+
+  /** Settles when the model is loaded; rejects where it cannot be. */
+  get ready(): Promise<void> {
+    return this.#loaded.promise;
+  }
+
+  /** Settles, with the reason, when the engine is gone and will not come back. */
+  get stopped(): Promise<string> {
+    return this.#gone.promise;
+  }
+
+  #start(): Worker {
+    const thread = new Worker(new URL("./thread.ts", import.meta.url), {
+      workerData: this.#setup,
       // For ONNX Runtime, which reads the environment of the process.
       env: SHARE_ENV,
     });
-    const ready = Promise.withResolvers<void>();
-    const stopped = Promise.withResolvers<string>();
-    this.ready = ready.promise;
-    this.stopped = stopped.promise;
-    this.#thread.on("message", (message: FromEngine) => {
-      this.#lastSign = performance.now();
-      if (message.type === "step") return this.#hear(message.report);
-      this.#ready = true;
-      ready.resolve();
-    });
+    let steps = 0;
     let reason = "the engine thread stopped";
-    this.#thread.on("error", (error: Error) => {
-      reason = `the engine thread failed: ${error.message}`;
-      ready.reject(error);
+    thread.on("message", (message: FromEngine) => {
+      this.#lastSign = performance.now();
+      if (message.type === "step") {
+        steps += 1;
+        this.#hear(message.report);
+        return;
+      }
+      this.#ready = true;
+      this.#loaded.resolve();
     });
-    this.#thread.on("exit", () => {
+    thread.on("error", (error: Error) => {
+      reason = `the engine thread failed: ${error.message}`;
+    });
+    thread.on("exit", () => {
       this.#ready = false;
       this.#failAll(reason);
-      stopped.resolve(reason);
+      // One that never finished a step would not do so the next time either.
+      if (steps > 0 && !this.#closing) {
+        this.#onRestart(reason);
+        this.#thread = this.#start();
+        return;
+      }
+      this.#loaded.reject(new Error(reason));
+      this.#gone.resolve(reason);
     });
+    return thread;
   }
 
   get isReady(): boolean {
@@ -126,6 +157,9 @@ export class EngineClient {
   }
 
   async close(): Promise<void> {
+    this.#closing = true;
+    // Nobody needs to hear that a model which was still loading is not going to be ready.
+    this.#loaded.promise.catch(() => {});
     await this.#thread.terminate();
   }
 

@@ -4,7 +4,7 @@ import { type BatchRow, decoderBatch } from "./batch.ts";
 import type { TokenBytes } from "./detokeniser.ts";
 import { KvPool, kvPoolBytes } from "./kv-pool.ts";
 import { type AdmissionLimits, fits, type PolicyLimits, planStep } from "./policy.ts";
-import { BLOCK_TOKENS, PrefixCache } from "./prefix-cache.ts";
+import { agreement, BLOCK_TOKENS, PrefixCache } from "./prefix-cache.ts";
 import { type Advance, Sequence, type SequenceRequest } from "./sequence.ts";
 
 /** What computes a forward pass. */
@@ -81,6 +81,7 @@ export class Engine {
   async step(): Promise<StepReport> {
     const began = performance.now();
     this.#admit();
+    this.#begin();
     this.#decodersFirst();
     const plan = planStep(this.#running, this.#options);
     const decoding = plan.decode.map((index) => this.#sequence(index));
@@ -126,21 +127,33 @@ export class Engine {
       if (!fits(lengths, this.#options, bytes)) return;
       this.#waiting.shift();
       this.#running.push(next);
-      this.#recall(next);
-      this.#events.push({ kind: "started", id: next.id, cachedTokens: next.cached });
+      this.#pool.fit(this.#running.length, this.#pool.stride, this.#used());
     }
   }
 
-  /** Copies what is known of the prompt into the slot of a sequence that was just admitted. The last token is computed all the same: its logits are wanted. */
-  #recall(sequence: Sequence): void {
-    const pieces = this.#prefixes.match(sequence.next(sequence.promptTokens - 1));
-    const known = pieces.reduce((total, { count }) => total + count, 0);
-    this.#pool.fit(this.#running.length, Math.max(known, this.#pool.stride), this.#used());
-    for (const { kv, count } of pieces) {
-      this.#pool.write(this.#running.length - 1, sequence.computed, count, kv, BLOCK_TOKENS);
-      sequence.computed += count;
+  /**
+   * Lets admitted sequences begin: each with what is known of its prompt in its slot, or not yet, while an earlier one is computing
+   * more of the same beginning. So of many requests about one conversation, it is read once.
+   */
+  #begin(): void {
+    for (const [slot, sequence] of this.#running.entries()) {
+      if (sequence.cached !== null) continue;
+      // The last token is computed in any case, for its logits.
+      const reusable = sequence.prompt.slice(0, -1);
+      const pieces = this.#prefixes.match(reusable);
+      const known = pieces.reduce((total, { count }) => total + count, 0);
+      sequence.held =
+        this.#options.prefixBytes > 0 &&
+        this.#running.some((other) => other.prefilling && agreement(other.prompt, reusable) >= known + BLOCK_TOKENS);
+      if (sequence.held) continue;
+      this.#pool.fit(this.#running.length, Math.max(known, this.#pool.stride), this.#used());
+      for (const { kv, count } of pieces) {
+        this.#pool.write(slot, sequence.computed, count, kv, BLOCK_TOKENS);
+        sequence.computed += count;
+      }
+      sequence.cached = known;
+      this.#events.push({ kind: "started", id: sequence.id, cachedTokens: known });
     }
-    sequence.cached = known;
   }
 
   /** Keeps a sequence's keys and values for requests that begin like it. */

@@ -4,6 +4,8 @@ export type Pending = {
   pending: number;
   /** Counts up with every sequence admitted. */
   arrival: number;
+  /** Whether it waits for another one that is computing what both need. */
+  held: boolean;
 };
 
 export type PolicyLimits = {
@@ -22,16 +24,16 @@ export type StepPlan = {
 
 /**
  * Decode first: every sequence with one pending token decodes in this step; what is left of the budget goes to prompts in order
- * of arrival. While somebody waits, at least one prompt token is computed, so nobody starves.
+ * of arrival. While somebody waits, at least one prompt token is computed, so nobody starves. Held sequences are left out.
  */
 export function planStep(running: readonly Pending[], limits: PolicyLimits): StepPlan {
   const plan: StepPlan = { decode: [], prefill: [] };
-  for (const [index, { pending }] of running.entries()) {
-    if (pending === 1) plan.decode.push(index);
+  for (const [index, { pending, held }] of running.entries()) {
+    if (pending === 1 && !held) plan.decode.push(index);
   }
   const decoding = plan.decode.length;
   let budget = decoding > 0 ? Math.max(1, limits.mixedTokens - decoding) : limits.prefillTokens;
-  const waiting = [...running.entries()].filter(([, { pending }]) => pending > 1);
+  const waiting = [...running.entries()].filter(([, { pending, held }]) => pending > 1 && !held);
   for (const [index, { pending }] of waiting.sort(([, a], [, b]) => a.arrival - b.arrival)) {
     const tokens = Math.min(pending, budget);
     if (tokens === 0) break;

@@ -124,7 +124,7 @@ export class PrefixCache {
 const keyOf = (tokens: readonly number[]): string => tokens.join();
 
 /** How many tokens two runs have in common from their beginning. */
-function agreement(a: readonly number[], b: readonly number[]): number {
+export function agreement(a: readonly number[], b: readonly number[]): number {
   const length = Math.min(a.length, b.length);
   for (let index = 0; index < length; index++) {
     if (a[index] !== b[index]) return index;

@@ -23,7 +23,7 @@ export type Advance = { text: string; completionTokens: number; finish: FinishRe
 export class Sequence {
   readonly id: string;
   readonly arrival: number;
-  readonly promptTokens: number;
+  readonly prompt: readonly number[];
   readonly #sampling: SequenceRequest["sampling"];
   readonly #maxTokens: number;
   readonly #random: Random;
@@ -32,19 +32,30 @@ export class Sequence {
   readonly #tokens: number[];
   /** Tokens whose keys and values are in the pool. */
   computed = 0;
-  /** Prompt tokens whose keys and values were known from an earlier request. */
-  cached = 0;
+  /** Prompt tokens whose keys and values were known from an earlier request; `null` until that was looked up. */
+  cached: number | null = null;
+  /** Whether it waits for another sequence that is computing the same beginning. */
+  held = false;
 
   constructor(request: SequenceRequest, arrival: number, table: TokenBytes) {
     this.id = request.id;
     this.arrival = arrival;
-    this.promptTokens = request.prompt.length;
+    this.prompt = request.prompt;
     this.#tokens = [...request.prompt];
     this.#sampling = request.sampling;
     this.#maxTokens = request.maxTokens;
     this.#random = seededRandom(request.sampling.seed);
     this.#detokeniser = new Detokeniser(table);
     this.#stop = new StopMatcher(request.sampling.stop);
+  }
+
+  get promptTokens(): number {
+    return this.prompt.length;
+  }
+
+  /** Whether its prompt is being computed. */
+  get prefilling(): boolean {
+    return this.cached !== null && this.computed < this.promptTokens;
   }
 
   /** Tokens that are not yet in the pool. */

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Engine } from "../../gpu-worker/engine/engine.ts";
 import { DecoderSession } from "../../gpu-worker/runtime/decoder-session.ts";
+import { samplingSchema } from "../../schema/api/chat.ts";
 import { TINY_CONFIG, tinyDecoder } from "../fixtures/tiny-llama.ts";
 import { tinyTokenizer } from "../fixtures/tiny-tokenizer.ts";
 
@@ -26,7 +27,7 @@ let count = 0;
 
 /** Submits prompts at once and runs them to their ends. */
 async function answers(engine: Engine, prompts: number[][], maxTokens = 12, steps = Number.POSITIVE_INFINITY) {
-  const sampling = { temperature: 1, top_p: 1, top_k: 0, seed: 5, stop: [] };
+  const sampling = samplingSchema.parse({ temperature: 1, seed: 5 });
   const results = prompts.map((prompt) => ({ id: `r${++count}`, prompt, text: "", cached: -1 }));
   for (const { id, prompt } of results) engine.submit({ id, prompt, sampling, maxTokens });
   let prefilled = 0;
@@ -71,6 +72,27 @@ describe("a conversation that was read before", () => {
       expect(together.results[index]?.text).toBe(alone.results[0]?.text);
     }
     expect(together.results.map(({ cached }) => cached)).toEqual([100, 0, 100, 50, 0]);
+  });
+
+  it("is read once for all who ask about it at the same time", async () => {
+    const engine = engineWith(2 ** 24);
+    const prompts = [0, 1, 2, 3].map(labelled);
+    const { results, prefilled } = await answers(engine, prompts);
+    expect(results.map(({ cached }) => cached)).toEqual([0, 102, 102, 102]);
+    expect(prefilled).toBe(104 + 3 * 2);
+    for (const [index, prompt] of prompts.entries()) {
+      expect(results[index]?.text).toBe((await answers(engineWith(0), [prompt])).results[0]?.text);
+    }
+  });
+
+  it("does not hold up those who wait for it when its first reader goes away", async () => {
+    const engine = engineWith(2 ** 24);
+    const { results } = await answers(engine, [labelled(0), labelled(1)], 12, 1);
+    expect(results.map(({ cached }) => cached)).toEqual([0, -1]);
+    engine.cancel(`r${count - 1}`);
+    while (engine.busy) await engine.step();
+    const { results: again } = await answers(engine, [labelled(1)]);
+    expect(again[0]?.cached).toBe(103);
   });
 
   it("is known with its answer, for the next turn", async () => {

@@ -230,7 +230,7 @@ describe("load", () => {
     const together = 'attune:decode_batch_rows_bucket{le="2"}';
     const single = 'attune:decode_batch_rows_bucket{le="1"}';
     const before = (await metric(together)) - (await metric(single));
-    await Promise.all([1, 2].map(async () => (await generate(generation({ sampling: { max_tokens: 60 } }))).json()));
+    await Promise.all([1, 2].map(async () => (await generate(generation({ sampling: { max_tokens: 300 } }))).json()));
     expect((await metric(together)) - (await metric(single))).toBeGreaterThan(before + 30);
   });
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { fits, planStep } from "../../../gpu-worker/engine/policy.ts";
 
 const LIMITS = { mixedTokens: 64, prefillTokens: 256 };
-const running = (...pending: number[]) => pending.map((tokens, arrival) => ({ pending: tokens, arrival }));
+const running = (...pending: number[]) => pending.map((tokens, arrival) => ({ pending: tokens, arrival, held: false }));
 
 describe("planStep", () => {
   it("lets everybody who can decode do so together", () => {
@@ -20,8 +20,8 @@ describe("planStep", () => {
 
   it("serves prompts in order of arrival, whatever slots they sit in", () => {
     const waiting = [
-      { pending: 200, arrival: 9 },
-      { pending: 100, arrival: 4 },
+      { pending: 200, arrival: 9, held: false },
+      { pending: 100, arrival: 4, held: false },
     ];
     expect(planStep(waiting, LIMITS).prefill).toEqual([
       { index: 1, tokens: 100 },
@@ -30,15 +30,19 @@ describe("planStep", () => {
   });
 
   it("always makes progress and never exceeds its budget", () => {
-    const sequences = fc.array(fc.record({ pending: fc.integer({ min: 1, max: 500 }), arrival: fc.nat() }), {
-      minLength: 1,
-      maxLength: 100,
-    });
+    const sequences = fc.array(
+      fc.record({ pending: fc.integer({ min: 1, max: 500 }), arrival: fc.nat(), held: fc.boolean() }),
+      {
+        minLength: 1,
+        maxLength: 100,
+      },
+    );
     fc.assert(
       fc.property(sequences, (list) => {
         const { decode, prefill } = planStep(list, LIMITS);
         const planned = prefill.reduce((total, { tokens }) => total + tokens, 0);
-        expect(decode.length + planned).toBeGreaterThan(0);
+        if (!list.every(({ held }) => held)) expect(decode.length + planned).toBeGreaterThan(0);
+        expect([...decode, ...prefill.map(({ index }) => index)].some((index) => list[index]?.held)).toBe(false);
         expect(prefill.every(({ index, tokens }) => tokens > 0 && tokens <= (list[index]?.pending ?? 0))).toBe(true);
         if (decode.length === 0) expect(planned).toBeLessThanOrEqual(LIMITS.prefillTokens);
         else expect(planned).toBeLessThanOrEqual(Math.max(1, LIMITS.mixedTokens - decode.length));
