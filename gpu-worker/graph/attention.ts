@@ -68,8 +68,8 @@ export function splitAttention(build: Build, name: string, input: Value, past: P
     });
 
   const qkvShape = { inputs: hidden, outputs: (heads + 2 * kvHeads) * headDim };
-  const qkvWeights = ["q_proj", "k_proj", "v_proj"].map((projection) => `${name}.${projection}.weight`);
-  const qkv = linear(build, `${name}.qkv`, input, qkvShape, qkvWeights);
+  const qkvNames = ["q_proj", "k_proj", "v_proj"].map((projection) => `${name}.${projection}`);
+  const qkv = linear(build, `${name}.qkv`, input, qkvShape, qkvNames, config.qkvBias);
   const byHead = swapHeads("by_head", node("Reshape", "split", [qkv, shapes.split]));
   const [queryKey, value] = split("query_key_value", [byHead, sizes.queryKeyValue], 1);
   const rotated = builder.node(
@@ -101,8 +101,7 @@ export function splitAttention(build: Build, name: string, input: Value, past: P
     swapHeads("by_token", node("Reshape", "ungrouped", [mixed, shapes.ungrouped])),
     shapes.merged,
   ]);
-  const output = linear(build, `${name}.o`, merged, { inputs: heads * headDim, outputs: hidden }, [
-    `${name}.o_proj.weight`,
-  ]);
+  const outputShape = { inputs: heads * headDim, outputs: hidden };
+  const output = linear(build, `${name}.o`, merged, outputShape, [`${name}.o_proj`], config.outputBias);
   return { output, key, value };
 }

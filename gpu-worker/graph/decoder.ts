@@ -2,22 +2,32 @@ import { attentionContext, splitAttention } from "./attention.ts";
 import { GraphBuilder, int } from "./builder.ts";
 import type { Graph, Value } from "./graph.ts";
 import { type Build, embedding, gatedMlp, type Precision, residualNorm, type WeightSource } from "./layers.ts";
-import { rotaryTables } from "./rotary.ts";
+import { rotaryTable } from "./rotary.ts";
 
 /** The shape of a llama-family decoder. Sizes are in elements, `contextLength` in tokens. */
 export type DecoderConfig = {
   layers: number;
   hidden: number;
   heads: number;
+  /** Key/value heads; fewer than `heads` is grouped-query attention. */
   kvHeads: number;
+  /** Need not be `hidden / heads`. */
   headDim: number;
+  /** Width of the gated feed-forward. */
   intermediate: number;
   vocab: number;
   contextLength: number;
   ropeTheta: number;
+  /** What each pair's rotary frequency is divided by, [headDim / 2]; `null` where the model does not scale them. */
+  ropeDivisors: number[] | null;
+  /** ε of every RMSNorm. */
   normEpsilon: number;
   /** Whether the output head is the embedding matrix. */
   tiedEmbeddings: boolean;
+  /** Whether the query, key and value projections have biases. */
+  qkvBias: boolean;
+  /** Whether attention's output projection has a bias. */
+  outputBias: boolean;
 };
 
 /** Rows of `new_kv`, in the order layer, key before value, kv head. */
@@ -79,10 +89,9 @@ export function buildDecoder(config: DecoderConfig, source: WeightSource, precis
 }
 
 function rotaryConstants({ builder, config }: Build): { cos: Value; sin: Value } {
-  const { cos, sin } = rotaryTables(config);
   const shape = [config.contextLength, config.headDim / 2];
   return {
-    cos: builder.constant("rotary.cos", "float32", shape, cos),
-    sin: builder.constant("rotary.sin", "float32", shape, sin),
+    cos: builder.weight("rotary.cos", "float32", shape, async () => rotaryTable(config, Math.cos)),
+    sin: builder.weight("rotary.sin", "float32", shape, async () => rotaryTable(config, Math.sin)),
   };
 }

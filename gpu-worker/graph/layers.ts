@@ -8,7 +8,10 @@ export const MICROSOFT = "com.microsoft" as const;
 /** Reads one weight by its Hugging Face name, as float32 in row-major order. */
 export type WeightSource = (name: string) => Promise<Float32Array>;
 
-/** How matrices are held: int8 in blocks of 32 (MatMulNBits), or float32 as the reference. */
+/**
+ * How matrices are held: int8 in blocks of 32 (MatMulNBits), or float32 as the reference. A matrix whose rows are no whole number of
+ * blocks stays float32 in either case.
+ */
 export type Precision = "int8" | "fp32";
 
 /** What every layer is built with. */
@@ -16,17 +19,34 @@ export type Build = { builder: GraphBuilder; config: DecoderConfig; source: Weig
 
 type MatrixShape = { inputs: number; outputs: number };
 
-/** y = x · Wᵀ where W stacks the rows of several weights, [outputs, inputs]: one multiplication reads x once for all of them. */
-export function linear(build: Build, name: string, input: Value, shape: MatrixShape, weights: string[]): Value {
+const isQuantised = ({ precision }: Build, { inputs }: MatrixShape): boolean =>
+  precision === "int8" && inputs % BLOCK_SIZE === 0;
+
+/**
+ * y = x · Wᵀ + b where W stacks the rows of several projections, [outputs, inputs], and b their biases: one multiplication reads x
+ * once for all of them.
+ */
+export function linear(
+  build: Build,
+  name: string,
+  input: Value,
+  shape: MatrixShape,
+  projections: string[],
+  hasBias = false,
+): Value {
   const { builder, source } = build;
-  const load = async () => concatenate(await Promise.all(weights.map(source)));
-  if (build.precision === "int8") {
-    return int8MatMul(builder, name, input, shape, int8Weight(builder, `${name}.weight`, shape, load));
+  const stacked = async (part: string) =>
+    concatenate(await Promise.all(projections.map((projection) => source(`${projection}.${part}`))));
+  const bias = hasBias ? builder.weight(`${name}.bias`, "float32", [shape.outputs], () => stacked("bias")) : null;
+  if (isQuantised(build, shape)) {
+    const weight = int8Weight(builder, `${name}.weight`, shape, () => stacked("weight"));
+    return int8MatMul(builder, name, input, shape, weight, bias);
   }
   const weight = builder.weight(`${name}.weight`, "float32", [shape.inputs, shape.outputs], async () =>
-    transpose(await load(), shape.outputs, shape.inputs),
+    transpose(await stacked("weight"), shape.outputs, shape.inputs),
   );
-  return builder.node("MatMul", name, [input, weight]);
+  const product = builder.node("MatMul", name, [input, weight]);
+  return bias === null ? product : builder.node("Add", `${name}.biased`, [product, bias]);
 }
 
 /** RMSNorm(residual + delta), and the sum itself for the next residual connection. */
@@ -55,8 +75,8 @@ export function gatedMlp(build: Build, name: string, input: Value): Value {
   const { builder, config } = build;
   const { hidden, intermediate } = config;
   const gateUp = linear(build, `${name}.gate_up`, input, { inputs: hidden, outputs: 2 * intermediate }, [
-    `${name}.gate_proj.weight`,
-    `${name}.up_proj.weight`,
+    `${name}.gate_proj`,
+    `${name}.up_proj`,
   ]);
   const [gate, up] = builder.nodes("Split", `${name}.split`, [gateUp], ["gate", "up"], {
     attributes: { axis: int(-1), num_outputs: int(2) },
@@ -67,7 +87,7 @@ export function gatedMlp(build: Build, name: string, input: Value): Value {
     attributes: { alpha: float(1) },
   });
   const gated = builder.node("Mul", `${name}.gated`, [activated, up]);
-  return linear(build, `${name}.down`, gated, { inputs: intermediate, outputs: hidden }, [`${name}.down_proj.weight`]);
+  return linear(build, `${name}.down`, gated, { inputs: intermediate, outputs: hidden }, [`${name}.down_proj`]);
 }
 
 /** The embedding look-up and the output head, which share one matrix where the model ties them. */
@@ -75,8 +95,8 @@ export function embedding(build: Build, ids: Value): { hidden: Value; head: (nor
   const { builder, config, source } = build;
   const shape = { inputs: config.hidden, outputs: config.vocab };
   const name = "model.embed_tokens.weight";
-  const untiedHead = (normed: Value) => linear(build, "lm_head", normed, shape, ["lm_head.weight"]);
-  if (build.precision === "fp32") {
+  const untiedHead = (normed: Value) => linear(build, "lm_head", normed, shape, ["lm_head"]);
+  if (!isQuantised(build, shape)) {
     const table = builder.weight(name, "float32", [config.vocab, config.hidden], () => source(name));
     const tiedHead = (normed: Value) =>
       builder.node("FusedMatMul", "lm_head", [normed, table], { domain: MICROSOFT, attributes: { transB: int(1) } });
@@ -90,7 +110,7 @@ export function embedding(build: Build, ids: Value): { hidden: Value; head: (nor
     domain: MICROSOFT,
     attributes: { bits: int(8), block_size: int(BLOCK_SIZE), gather_axis: int(0), quantize_axis: int(1) },
   });
-  const tiedHead = (normed: Value) => int8MatMul(builder, "lm_head", normed, shape, table);
+  const tiedHead = (normed: Value) => int8MatMul(builder, "lm_head", normed, shape, table, null);
   return { hidden, head: config.tiedEmbeddings ? tiedHead : untiedHead };
 }
 
@@ -103,7 +123,6 @@ function int8Weight(
   { inputs, outputs }: MatrixShape,
   load: () => Promise<Float32Array>,
 ): Int8Weight {
-  if (inputs % BLOCK_SIZE !== 0) throw new Error(`${name}: width ${inputs} is not a multiple of ${BLOCK_SIZE}`);
   const blocks = inputs / BLOCK_SIZE;
   const parts = quantiseOnce(load);
   return {
@@ -112,8 +131,17 @@ function int8Weight(
   };
 }
 
-function int8MatMul(builder: GraphBuilder, name: string, input: Value, shape: MatrixShape, weight: Int8Weight): Value {
-  return builder.node("MatMulNBits", name, [input, weight.codes, weight.scales], {
+function int8MatMul(
+  builder: GraphBuilder,
+  name: string,
+  input: Value,
+  shape: MatrixShape,
+  weight: Int8Weight,
+  bias: Value | null,
+): Value {
+  // Zero points and group indexes, which lie between scales and bias, are left out.
+  const optional = bias === null ? [] : [{ name: "" }, { name: "" }, bias];
+  return builder.node("MatMulNBits", name, [input, weight.codes, weight.scales, ...optional], {
     domain: MICROSOFT,
     attributes: {
       K: int(shape.inputs),

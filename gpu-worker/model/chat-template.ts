@@ -10,7 +10,11 @@ export type ChatTemplate = { render(variables: Record<string, unknown>): string 
 
 /** @throws Error where the file has no template, or one that cannot be parsed */
 export function readChatTemplate(metadata: GgufMetadata): ChatTemplate {
-  const source = metadata.string("tokenizer.chat_template");
+  return parseChatTemplate(metadata.string("tokenizer.chat_template"));
+}
+
+/** @throws Error where it cannot be parsed */
+export function parseChatTemplate(source: string): ChatTemplate {
   try {
     return new Template(source);
   } catch (error) {
@@ -78,7 +82,7 @@ function tokenise(tokenizer: Tokenizer, rendered: string, texts: string[]): numb
   const markers = markerPattern(tokenizer);
   let run = "";
   const endRun = () => {
-    for (const id of tokenizer.encodeText(run)) ids.push(id);
+    for (const id of tokenizer.encodeText(run, ids.length === 0)) ids.push(id);
     run = "";
   };
   // Split at a pattern with one group: template text and the group's matches take turns.

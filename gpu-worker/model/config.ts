@@ -1,83 +1,81 @@
+import type { DecoderConfig } from "../graph/decoder.ts";
+import { attentionBiases, checkSizes } from "./config-checks.ts";
 import type { Gguf } from "./gguf.ts";
+import { linearDivisors } from "./rope-scaling.ts";
 
-/** The shape of a Llama decoder, as far as a graph needs it. All sizes in elements, the context in tokens. */
-export type DecoderConfig = {
-  layers: number;
-  hidden: number;
-  heads: number;
-  /** Key/value heads; fewer than `heads` is grouped-query attention. */
-  kvHeads: number;
-  headDim: number;
-  /** Width of the gated feed-forward. */
-  intermediate: number;
-  vocab: number;
-  contextLength: number;
-  ropeTheta: number;
-  /** ε of every RMSNorm. */
-  normEpsilon: number;
-  /** Whether the output projection is the token embedding. */
-  tiedEmbeddings: boolean;
-};
+/** GGUF's names of the families whose decoder is Llama's. Mistral's files say `llama`. */
+const ARCHITECTURES = ["llama", "qwen2"];
 
 /** llama.cpp's default where the file gives no rope base. */
 const DEFAULT_ROPE_THETA = 10_000;
 
-/**
- * Reads the decoder's shape off a GGUF of architecture `llama`.
- *
- * @throws Error for another architecture, a variant the graph does not compute (scaled rope, partial rope, biases, experts), or
- * missing and contradictory metadata
- */
-export function readDecoderConfig(gguf: Gguf): DecoderConfig {
-  const { metadata, path } = gguf;
+const BIASES = [".attn_q.bias", ".attn_k.bias", ".attn_v.bias", ".attn_output.bias"] as const;
+const ROPE_FACTORS = "rope_freqs.weight";
+
+/** @throws Error for an architecture that is not supported */
+export function architectureOf({ metadata, path }: Gguf): string {
   const architecture = metadata.string("general.architecture");
-  if (architecture !== "llama") {
-    throw new Error(`${path} holds a model of architecture ${architecture}; supported is llama.`);
-  }
-  refuseVariants(gguf);
-  const optional = (key: string, fallback: number) => (metadata.has(key) ? metadata.number(key) : fallback);
-  const hidden = metadata.number("llama.embedding_length");
-  const heads = metadata.number("llama.attention.head_count");
-  const headDim = optional("llama.attention.key_length", hidden / heads);
+  if (ARCHITECTURES.includes(architecture)) return architecture;
+  throw new Error(
+    `${path} holds a model of architecture ${architecture}; supported are ${ARCHITECTURES.join(" and ")}.`,
+  );
+}
+
+/**
+ * Reads the decoder's shape off a GGUF of the llama family.
+ *
+ * @throws Error for another architecture, a variant the graph does not compute (YaRN, partial rope, experts, biases elsewhere than in
+ * attention), or missing and contradictory metadata
+ */
+export async function readDecoderConfig(gguf: Gguf): Promise<DecoderConfig> {
+  const { metadata, path } = gguf;
+  const architecture = architectureOf(gguf);
+  const key = (name: string) => `${architecture}.${name}`;
+  const required = (name: string) => metadata.number(key(name));
+  const optional = (name: string, fallback: number) => (metadata.has(key(name)) ? required(name) : fallback);
+  const hidden = required("embedding_length");
+  const heads = required("attention.head_count");
+  const headDim = optional("attention.key_length", hidden / heads);
+  const layers = required("block_count");
   const config: DecoderConfig = {
-    layers: metadata.number("llama.block_count"),
+    layers,
     hidden,
     heads,
-    kvHeads: optional("llama.attention.head_count_kv", heads),
+    kvHeads: optional("attention.head_count_kv", heads),
     headDim,
-    intermediate: metadata.number("llama.feed_forward_length"),
+    intermediate: required("feed_forward_length"),
     vocab: gguf.shape("token_embd.weight")[0] ?? 0,
-    contextLength: metadata.number("llama.context_length"),
-    ropeTheta: optional("llama.rope.freq_base", DEFAULT_ROPE_THETA),
-    normEpsilon: metadata.number("llama.attention.layer_norm_rms_epsilon"),
+    // Within its window, sliding attention is full attention.
+    contextLength: Math.min(required("context_length"), optional("attention.sliding_window", 0) || Infinity),
+    ropeTheta: optional("rope.freq_base", DEFAULT_ROPE_THETA),
+    ropeDivisors: await readRopeDivisors(gguf, architecture, headDim),
+    normEpsilon: required("attention.layer_norm_rms_epsilon"),
     tiedEmbeddings: !gguf.has("output.weight"),
+    ...attentionBiases(gguf.tensorNames, BIASES, layers, path),
   };
-  if (
-    !Number.isInteger(headDim) ||
-    headDim % 2 !== 0 ||
-    config.heads % config.kvHeads !== 0 ||
-    optional("llama.attention.value_length", headDim) !== headDim
-  ) {
-    throw new Error(
-      `${path}: ${heads} heads, ${config.kvHeads} key/value heads and width ${hidden} do not fit together.`,
-    );
+  checkSizes(config, path);
+  if (optional("attention.value_length", headDim) !== headDim) {
+    throw new Error(`${path} has values of another size than its keys, which is not supported.`);
   }
-  if (optional("llama.rope.dimension_count", headDim) !== headDim) {
+  if (optional("rope.dimension_count", headDim) !== headDim) {
     throw new Error(`${path} rotates only a part of each head, which is not supported.`);
   }
+  if (optional("expert_count", 0) > 0) throw new Error(`${path} is a mixture of experts, which is not supported.`);
   return config;
 }
 
-/** Variants that would load and then compute something else than the model. */
-function refuseVariants(gguf: Gguf): void {
+/** llama.cpp divides by both where a file has both: factors a pair (Llama 3.1 and later), and one for all. */
+async function readRopeDivisors(gguf: Gguf, architecture: string, headDim: number): Promise<number[] | null> {
   const { metadata, path } = gguf;
-  const scaling = "llama.rope.scaling.type";
-  if (gguf.has("rope_freqs.weight") || (metadata.has(scaling) && metadata.string(scaling) !== "none")) {
-    throw new Error(`${path} scales its rotary frequencies (as Llama 3.1 and later do), which is not supported.`);
+  const scaling = `${architecture}.rope.scaling.type`;
+  const type = metadata.has(scaling) ? metadata.string(scaling) : "linear";
+  if (type !== "none" && type !== "linear") {
+    throw new Error(`${path} scales its rotary frequencies by ${type}; supported are linear scaling and Llama 3's.`);
   }
-  if (metadata.has("llama.expert_count") && metadata.number("llama.expert_count") > 0) {
-    throw new Error(`${path} is a mixture of experts, which is not supported.`);
-  }
-  const bias = gguf.tensorNames.find((name) => name.endsWith(".bias"));
-  if (bias !== undefined) throw new Error(`${path} has biases (${bias}), which are not supported.`);
+  const keys = ["rope.scaling.factor", "rope.scale_linear"].map((name) => `${architecture}.${name}`);
+  const key = keys.find((name) => metadata.has(name));
+  // 0 stands for none.
+  const factor = type === "none" || key === undefined ? 1 : metadata.number(key) || 1;
+  if (!gguf.has(ROPE_FACTORS)) return linearDivisors(factor, headDim);
+  return [...(await gguf.readFloat32(ROPE_FACTORS))].map((divisor) => divisor * factor);
 }

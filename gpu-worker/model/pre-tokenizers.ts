@@ -15,7 +15,14 @@ export type PreTokenizer = {
 const SPACE = "\\p{White_Space}";
 const NO_SPACE = "\\P{White_Space}";
 
-const GPT2 = `'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^${SPACE}\\p{L}\\p{N}]+|${SPACE}+(?!${NO_SPACE})|${SPACE}+`;
+/** A pattern that was written for Rust or C++, with the spaces it means there. */
+export const withUnicodeSpaces = (pattern: string): string =>
+  pattern.replaceAll(/\\([\s\S])/g, (escaped, letter: string) =>
+    letter === "s" ? SPACE : letter === "S" ? NO_SPACE : escaped,
+  );
+
+/** How GPT-2 cuts words. */
+export const GPT2_WORDS = `'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^${SPACE}\\p{L}\\p{N}]+|${SPACE}+(?!${NO_SPACE})|${SPACE}+`;
 
 const llama3 = (digits: string) =>
   "'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]|" +
@@ -24,8 +31,8 @@ const llama3 = (digits: string) =>
 
 /** After llama.cpp's `llm_tokenizer_bpe`; each was compared with it on test/fixtures/tokenizer-corpus.json. */
 const PRE_TOKENIZERS = new Map<string, PreTokenizer>([
-  ["smollm", { patterns: ["\\p{N}", GPT2], ignoreMerges: false, addBos: false }],
-  ["gpt-2", { patterns: [GPT2], ignoreMerges: false, addBos: false }],
+  ["smollm", { patterns: ["\\p{N}", GPT2_WORDS], ignoreMerges: false, addBos: false }],
+  ["gpt-2", { patterns: [GPT2_WORDS], ignoreMerges: false, addBos: false }],
   ["llama-bpe", { patterns: [llama3("\\p{N}{1,3}")], ignoreMerges: true, addBos: true }],
   ["qwen2", { patterns: [llama3("\\p{N}")], ignoreMerges: false, addBos: false }],
 ]);

@@ -12,7 +12,7 @@ import { claimPart, DiskError, fileSize, onDisk, releasePart, removeParts } from
 export type PullProgress = { source: string; received: number; total: number };
 
 export type PullOptions = {
-  /** A model file of the user's own: taken as it is, whatever its content. */
+  /** A model of the user's own, a GGUF file or a directory with safetensors: taken as it is, whatever its content. */
   path?: string | undefined;
   cache?: string;
   file?: PinnedFile;
@@ -58,7 +58,7 @@ export async function pullModel(options: PullOptions = {}): Promise<string> {
   await releasePart(part);
   throw new Error(
     `Could not obtain the model ${file.file}. Tried:\n${failures.map((failure) => `  - ${failure}`).join("\n")}\n` +
-      "Get a GGUF file of a Llama model in any other way and give its path: npm start -- --model FILE, or set ATTUNE_MODEL=FILE.",
+      "Get a GGUF file of a Llama-family model in any other way and give its path: npm start -- --model FILE, or set ATTUNE_MODEL=FILE.",
   );
 }
 
@@ -66,8 +66,11 @@ async function localFile(path: string): Promise<string> {
   const stats = await stat(path).catch((error: unknown) => {
     throw new Error(`There is no model file at ${path} (${reasonOf(error)}). Check --model and ATTUNE_MODEL.`);
   });
-  if (!stats.isFile()) throw new Error(`${path} is no file. --model and ATTUNE_MODEL take the path of a GGUF file.`);
-  return path;
+  const isDirectory = stats.isDirectory() && (await fileSize(join(path, "config.json"))) > 0;
+  if (stats.isFile() || isDirectory) return path;
+  throw new Error(
+    `${path} is no model. --model and ATTUNE_MODEL take a GGUF file, or a directory with config.json and safetensors.`,
+  );
 }
 
 async function sha256(path: string): Promise<string> {

@@ -1,5 +1,5 @@
 /**
- * Puts the rows of a llama query or key projection back into Hugging Face order.
+ * Puts the rows of a llama query or key projection, or its bias (one column), back into Hugging Face order.
  *
  * llama.cpp rotates neighbouring pairs of a head's dimensions (0,1), (2,3), …, so its converter reorders each head's rows with
  * `reshape(heads, 2, headDim / 2, cols).swapaxes(1, 2)`. Hugging Face, and ONNX's RotaryEmbedding with `interleaved = 0`, rotate

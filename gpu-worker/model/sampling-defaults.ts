@@ -5,7 +5,12 @@ import type { GgufMetadata } from "./metadata.ts";
 const RECOMMENDED: Record<string, Partial<SamplingDefaults>> = { smollm2: { temperature: 0.2, top_p: 0.9 } };
 
 /** GGUF's keys for a publisher's recommendation. */
-const KEYS = { temperature: "general.sampling.temp", top_p: "general.sampling.top_p", top_k: "general.sampling.top_k" };
+const KEYS = {
+  temperature: "general.sampling.temp",
+  top_p: "general.sampling.top_p",
+  top_k: "general.sampling.top_k",
+  min_p: "general.sampling.min_p",
+};
 
 /**
  * How a model samples where a request does not say: as its publisher recommends, else OpenAI's defaults. Small models talk nonsense

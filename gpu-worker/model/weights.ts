@@ -1,4 +1,6 @@
 import type { DecoderConfig } from "../graph/decoder.ts";
+import type { WeightSource } from "../graph/layers.ts";
+import { architectureOf } from "./config.ts";
 import type { Gguf } from "./gguf.ts";
 import { unpermuteRope } from "./rope-permutation.ts";
 
@@ -6,9 +8,13 @@ import { unpermuteRope } from "./rope-permutation.ts";
 const LAYER_TENSORS: Record<string, string> = {
   "input_layernorm.weight": "attn_norm.weight",
   "self_attn.q_proj.weight": "attn_q.weight",
+  "self_attn.q_proj.bias": "attn_q.bias",
   "self_attn.k_proj.weight": "attn_k.weight",
+  "self_attn.k_proj.bias": "attn_k.bias",
   "self_attn.v_proj.weight": "attn_v.weight",
+  "self_attn.v_proj.bias": "attn_v.bias",
   "self_attn.o_proj.weight": "attn_output.weight",
+  "self_attn.o_proj.bias": "attn_output.bias",
   "post_attention_layernorm.weight": "ffn_norm.weight",
   "mlp.gate_proj.weight": "ffn_gate.weight",
   "mlp.up_proj.weight": "ffn_up.weight",
@@ -28,12 +34,20 @@ function ggufName(name: string): string {
   return layer === null ? known : `blk.${layer[1]}.${known}`;
 }
 
-/** A GGUF's weights by Hugging Face name, float32, row-major, with query and key rows in half-split rotary order. */
-export function ggufWeights(gguf: Gguf, config: DecoderConfig): (name: string) => Promise<Float32Array> {
+/**
+ * A GGUF's weights by Hugging Face name, float32, row-major, with query and key rows in half-split rotary order.
+ *
+ * llama.cpp's converter reorders those rows, and their biases, for the architecture `llama` only (`undo_permute` in its
+ * conversion/llama.py; conversion/qwen.py leaves them).
+ */
+export function ggufWeights(gguf: Gguf, config: DecoderConfig): WeightSource {
+  const isPermuted = architectureOf(gguf) === "llama";
   const headsOf: Record<string, number> = { q_proj: config.heads, k_proj: config.kvHeads };
   return async (name) => {
     const weight = await gguf.readFloat32(ggufName(name));
-    const heads = headsOf[/\.(q_proj|k_proj)\.weight$/.exec(name)?.[1] ?? ""];
-    return heads === undefined ? weight : unpermuteRope(weight, heads, config.headDim, config.hidden);
+    const [, projection = "", part] = /\.(q_proj|k_proj)\.(weight|bias)$/.exec(name) ?? [];
+    const heads = headsOf[projection];
+    if (!isPermuted || heads === undefined) return weight;
+    return unpermuteRope(weight, heads, config.headDim, part === "bias" ? 1 : config.hidden);
   };
 }

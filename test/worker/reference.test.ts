@@ -30,7 +30,7 @@ beforeAll(async () => {
   const path = testModelPath();
   directory = await mkdtemp(join(tmpdir(), "attune-reference-"));
   const gguf = await openGguf(path);
-  config = readDecoderConfig(gguf);
+  config = await readDecoderConfig(gguf);
   tokenizer = createTokenizer(gguf.metadata);
   await gguf.close();
   sessions.set("int8", await DecoderSession.load(await ensureDecoder(path), config));

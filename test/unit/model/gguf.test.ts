@@ -77,8 +77,8 @@ describe("openGguf", () => {
 
 describe("readDecoderConfig", () => {
   test("reads the decoder's shape", () =>
-    withGguf({}, (gguf) => {
-      expect(readDecoderConfig(gguf)).toEqual({
+    withGguf({}, async (gguf) => {
+      expect(await readDecoderConfig(gguf)).toEqual({
         layers: 2,
         hidden: 8,
         heads: 4,
@@ -88,23 +88,59 @@ describe("readDecoderConfig", () => {
         vocab: 3,
         contextLength: 64,
         ropeTheta: 100_000,
+        ropeDivisors: null,
         normEpsilon: 0.5,
         tiedEmbeddings: true,
+        qkvBias: false,
+        outputBias: false,
       });
     }));
 
-  const vector = (name: string) => ({ name, shape: [4], values: new Float32Array(4) });
+  const vector = (name: string, ...values: number[]) => ({
+    name,
+    shape: [values.length],
+    values: Float32Array.from(values),
+  });
+  const withKeys = (keys: TinyGguf["metadata"]) => ({ metadata: { ...LLAMA, ...keys } });
+
+  test("reads how the rotary frequencies are scaled: by factors, by one factor, or both", async () => {
+    const divisorsOf = (parts: Partial<TinyGguf>) =>
+      withGguf(parts, async (gguf) => (await readDecoderConfig(gguf)).ropeDivisors);
+    const linear = withKeys({ "llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": 4 });
+    const factors = { tensors: [EMBEDDING, vector("rope_freqs.weight", 8)] };
+    expect(await divisorsOf(linear)).toEqual([4]);
+    expect(await divisorsOf(withKeys({ "llama.rope.scale_linear": 2 }))).toEqual([2]);
+    expect(
+      await divisorsOf(withKeys({ "llama.rope.scaling.type": "none", "llama.rope.scaling.factor": 4 })),
+    ).toBeNull();
+    expect(await divisorsOf(factors)).toEqual([8]);
+    expect(await divisorsOf({ ...linear, ...factors })).toEqual([32]);
+  });
+
+  test("reads no more context than the window of sliding attention, within which it is full attention", () =>
+    withGguf(withKeys({ "llama.attention.sliding_window": 16 }), async (gguf) => {
+      expect((await readDecoderConfig(gguf)).contextLength).toBe(16);
+    }));
+
+  const bias = (name: string) => vector(name, 0, 0);
   test.each([
-    ["another architecture", { metadata: { ...LLAMA, "general.architecture": "gemma" } }, "architecture gemma"],
-    ["scaled rope", { metadata: { ...LLAMA, "llama.rope.scaling.type": "linear" } }, "scales its rotary frequencies"],
-    ["rope factors", { tensors: [EMBEDDING, vector("rope_freqs.weight")] }, "scales its rotary frequencies"],
-    ["partial rope", { metadata: { ...LLAMA, "llama.rope.dimension_count": 1 } }, "only a part of each head"],
-    ["experts", { metadata: { ...LLAMA, "llama.expert_count": 8 } }, "mixture of experts"],
-    ["biases", { tensors: [EMBEDDING, vector("blk.0.attn_q.bias")] }, "blk.0.attn_q.bias"],
-    ["odd heads", { metadata: { ...LLAMA, "llama.attention.head_count": 3 } }, "do not fit together"],
+    ["another architecture", withKeys({ "general.architecture": "gemma" }), "architecture gemma"],
+    ["YaRN", withKeys({ "llama.rope.scaling.type": "yarn" }), "rotary frequencies by yarn"],
+    [
+      "rope factors of another number",
+      { tensors: [EMBEDDING, vector("rope_freqs.weight", 1, 2)] },
+      "rotary frequencies",
+    ],
+    ["partial rope", withKeys({ "llama.rope.dimension_count": 1 }), "only a part of each head"],
+    ["values of another size", withKeys({ "llama.attention.value_length": 4 }), "another size than its keys"],
+    ["experts", withKeys({ "llama.expert_count": 8 }), "mixture of experts"],
+    ["other biases", { tensors: [EMBEDDING, bias("blk.0.ffn_up.bias")] }, "blk.0.ffn_up.bias"],
+    ["biases of one layer", { tensors: [EMBEDDING, bias("blk.0.attn_q.bias")] }, "biases in some of its layers"],
+    ["odd heads", withKeys({ "llama.attention.head_count": 3 }), "do not fit together"],
+    ["no layers", withKeys({ "llama.block_count": 0 }), "do not fit together"],
   ])("refuses %s rather than compute something else", (_, parts, message) =>
-    withGguf(parts, (gguf) => {
-      expect(() => readDecoderConfig(gguf)).toThrow(message);
+    withGguf(parts, async (gguf) => {
+      await expect(readDecoderConfig(gguf)).rejects.toThrow(message);
     }),
   );
 });

@@ -219,7 +219,7 @@ describe("a file of the user's own", () => {
     await expect(pullModel({ cache, path: "/nowhere.gguf" })).rejects.toThrow(
       "There is no model file at /nowhere.gguf",
     );
-    await expect(pullModel({ cache, path: models })).rejects.toThrow("is no file");
+    await expect(pullModel({ cache, path: models })).rejects.toThrow("is no model");
   });
 });
 

@@ -74,7 +74,7 @@ describe("what the file says", () => {
   });
 
   test.each([
-    ["tokenizer.ggml.model", "llama", "The tokenizer llama is not supported"],
+    ["tokenizer.ggml.model", "bert", "The tokenizer bert is not supported"],
     ["tokenizer.ggml.pre", "tekken", "supported are smollm, gpt-2, llama-bpe, qwen2"],
     ["tokenizer.ggml.token_type", [1], "differ in length"],
     ["tokenizer.ggml.merges", undefined, "lacks the metadata key tokenizer.ggml.merges"],
