@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { pino } from "pino";
+import type { Precision } from "./graph/layers.ts";
 import { pullModel } from "./model/pull.ts";
 import { ensureDecoder } from "./runtime/decoder-files.ts";
 import { serve } from "./server/serve.ts";
@@ -15,8 +16,21 @@ function wholeNumber(text: string): number {
 const number = (flags: string, description: string, variable: string, fallback: number) =>
   new Option(flags, description).env(variable).default(fallback).argParser(wholeNumber);
 
-const modelOption = new Option("--model <file>", "GGUF file; without it, SmolLM2-135M-Instruct is fetched").env(
-  "ATTUNE_MODEL",
+const modelOption = new Option(
+  "--model <path>",
+  "GGUF file, or directory with config.json, safetensors and tokenizer.json; without it, SmolLM2-135M-Instruct is fetched",
+).env("ATTUNE_MODEL");
+
+const precisionOption = new Option(
+  "--precision <kind>",
+  "how weights are held: fp32 takes four times the memory of int8",
+)
+  .choices(["int8", "fp32"])
+  .env("ATTUNE_PRECISION")
+  .default("int8");
+
+const adapterOption = new Option("--adapter <directory>", "LoRA in PEFT's format to merge into the weights").env(
+  "ATTUNE_ADAPTER",
 );
 
 const program = new Command("attune").description("The Attune inference worker.");
@@ -31,12 +45,18 @@ program
   .command("build")
   .description("build the decoder of the model, and print its directory")
   .addOption(modelOption)
-  .action(async ({ model }: { model?: string }) => console.log(await ensureDecoder(await pullModel({ path: model }))));
+  .addOption(adapterOption)
+  .addOption(precisionOption)
+  .action(async ({ model, adapter, precision }: { model?: string; adapter?: string; precision: Precision }) =>
+    console.log(await ensureDecoder(await pullModel({ path: model }), { adapter, precision })),
+  );
 
 type ServeFlags = {
   model?: string;
   id: string;
+  adapter?: string;
   profile?: string;
+  precision: Precision;
   host: string;
   port: number;
   threads: number;
@@ -53,7 +73,9 @@ program
   .description(`serve the model to an edge that shares the secret in ${SECRET_VARIABLE}`)
   .addOption(modelOption)
   .addOption(new Option("--id <name>", "what requests call the model").env("ATTUNE_MODEL_ID").default("smollm2-135m"))
+  .addOption(adapterOption)
   .addOption(new Option("--profile <file>", "steering profile of a model trained on attributes").env("ATTUNE_PROFILE"))
+  .addOption(precisionOption)
   .addOption(new Option("--host <address>", "address to listen on").env("ATTUNE_HOST").default("127.0.0.1"))
   .addOption(number("--port <number>", "port to listen on, 0 for any free one", "ATTUNE_PORT", 8700))
   .addOption(number("--threads <number>", "physical cores to compute on, 0 for all", "ATTUNE_THREADS", 0))
@@ -74,7 +96,7 @@ async function runServer(flags: ServeFlags): Promise<void> {
     );
   }
   const gguf = await pullModel({ path: flags.model });
-  const worker = await serve({ ...flags, profile: flags.profile, gguf, secret }, logger);
+  const worker = await serve({ ...flags, gguf, secret }, logger);
   process.send?.({ type: "listening", url: worker.url });
   logger.info({ url: worker.url, model: flags.id }, "listening");
 

@@ -6,7 +6,10 @@ import { type Counts, countTests } from "./test/counts.ts";
 import { setUp } from "./test/set-up.ts";
 
 endWithParent();
-const { filter, options } = parseCLI(["vitest", "run", ...process.argv.slice(2)]);
+const args = process.argv.slice(2);
+// Vitest would not know it. Only test/remote has something to record.
+if (args.includes("--record")) process.env.ATTUNE_TEST_RECORD = "1";
+const { filter, options } = parseCLI(["vitest", "run", ...args.filter((arg) => arg !== "--record")]);
 const vitest = await createVitest({ ...options, watch: false });
 const { passed, failed } = await runTests(vitest, filter);
 await vitest.close();

@@ -1,12 +1,14 @@
 import {
   type ChatRequest,
   chatRequestSchema,
+  DEFAULT_MAX_TOKENS,
   type Message,
   type Sampling,
   type SamplingDefaults,
   samplingSchema,
   UNSUPPORTED_FIELDS,
 } from "../../schema/api/chat.ts";
+import { responseFormatOf } from "../../schema/api/response-format.ts";
 import { AttuneError, invalidRequest } from "../../schema/wire/errors.ts";
 
 /** A field that would change the answer is refused rather than ignored; a value that asks for nothing is fine. */
@@ -33,15 +35,31 @@ export function parseChatRequest(body: unknown): ChatRequest {
   if (typeof body === "object" && body !== null) checkUnsupported(body);
   const parsed = chatRequestSchema.safeParse(body);
   if (!parsed.success) throw invalidRequest(parsed.error);
-  const { max_tokens, max_completion_tokens } = parsed.data;
-  if (max_tokens != null && max_completion_tokens != null && max_tokens !== max_completion_tokens) {
-    throw new AttuneError(
-      "invalid_request",
-      "max_tokens: differs from max_completion_tokens; they mean the same, give one of the two",
-      { param: "max_tokens" },
-    );
-  }
+  checkTogether(parsed.data);
   return parsed.data;
+}
+
+/** What two fields must not say together. */
+function checkTogether(request: ChatRequest): void {
+  const { max_tokens, max_completion_tokens, min_tokens, logprobs, top_logprobs } = request;
+  const refuse = (param: string, message: string) => {
+    throw new AttuneError("invalid_request", `${param}: ${message}`, { param });
+  };
+  if (max_tokens != null && max_completion_tokens != null && max_tokens !== max_completion_tokens) {
+    refuse("max_tokens", "differs from max_completion_tokens; they mean the same, give one of the two");
+  }
+  const longest = max_completion_tokens ?? max_tokens ?? DEFAULT_MAX_TOKENS;
+  if (min_tokens != null && min_tokens > longest) {
+    refuse("min_tokens", `must be at most max_tokens, which is ${longest} here`);
+  }
+  if (top_logprobs != null && top_logprobs > 0 && logprobs !== true) {
+    refuse("top_logprobs", "needs logprobs to be true");
+  }
+  // A grammar knows when its text is complete, and that nothing may follow.
+  const goesOn = request.ignore_eos === true ? "ignore_eos" : (min_tokens ?? 0) > 0 ? "min_tokens" : null;
+  if (goesOn !== null && responseFormatOf(request.response_format) !== null) {
+    refuse(goesOn, "cannot be combined with a response_format of JSON, which ends where it is complete");
+  }
 }
 
 /** The request's sampling with OpenAI's two spellings folded into one and the model's defaults filled in. */
@@ -51,8 +69,18 @@ export function samplingOf(request: ChatRequest, defaults: SamplingDefaults): Sa
     temperature: request.temperature ?? defaults.temperature,
     top_p: request.top_p ?? defaults.top_p,
     top_k: request.top_k ?? defaults.top_k,
+    min_p: request.min_p ?? defaults.min_p,
+    frequency_penalty: request.frequency_penalty ?? undefined,
+    presence_penalty: request.presence_penalty ?? undefined,
+    repetition_penalty: request.repetition_penalty ?? undefined,
+    logit_bias: request.logit_bias ?? undefined,
+    logprobs: request.logprobs === true ? (request.top_logprobs ?? 0) : null,
     seed: request.seed ?? undefined,
     stop: (typeof stop === "string" ? [stop] : stop) ?? undefined,
+    stop_token_ids: request.stop_token_ids ?? undefined,
+    ignore_eos: request.ignore_eos ?? undefined,
+    min_tokens: request.min_tokens ?? undefined,
+    response_format: responseFormatOf(request.response_format),
     max_tokens: request.max_completion_tokens ?? request.max_tokens ?? undefined,
   });
 }

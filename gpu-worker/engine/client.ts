@@ -1,39 +1,30 @@
 import { SHARE_ENV, Worker } from "node:worker_threads";
 import { AttuneError } from "../../schema/wire/errors.ts";
 import type { EngineEvent, StepReport } from "./engine.ts";
+import { finalLengths, type GenerationRequest } from "./generation.ts";
+import type { Ending, InferenceEngine, QueueLimits, SequenceListener } from "./inference-engine.ts";
 import { kvPoolBytes } from "./kv-pool.ts";
 import type { EngineSetup, FromEngine, ToEngine } from "./messages.ts";
 import { fits } from "./policy.ts";
-import type { FinishReason, SequenceRequest } from "./sequence.ts";
 
-export type QueueLimits = {
-  /** Requests that may wait while all rows are taken. */
-  queuedRequests: number;
-  /** Prompt tokens that may wait. */
-  queuedTokens: number;
+/** How long the engine may take to end by itself: a step, or loading a model. */
+const CLOSE_MS = 20_000;
+
+type InFlight = {
+  listener: SequenceListener;
+  /** Rows of a batch that it takes. */
+  rows: number;
+  promptTokens: number;
+  completionTokens: number;
+  started: boolean;
 };
-
-/** How a sequence ended. */
-export type Ending =
-  | { kind: "finished"; reason: FinishReason; completionTokens: number }
-  | { kind: "cancelled"; completionTokens: number }
-  | { kind: "failed"; completionTokens: number; reason: string };
-
-/** What a submitter hears. `onText` may be called with an empty text: the token is counted, its text is still held back. */
-export type SequenceListener = {
-  /** It has a row now; `cachedTokens` of its prompt need not be computed. */
-  onStarted: (cachedTokens: number) => void;
-  onText: (text: string, completionTokens: number) => void;
-  onEnd: (ending: Ending) => void;
-};
-
-type InFlight = { listener: SequenceListener; promptTokens: number; completionTokens: number; started: boolean };
 
 /**
  * The main thread's side of the engine: refuses what the queue cannot hold, passes on what the engine reports, and starts the engine
  * again when it crashed. What was in flight then has failed, and its submitters hear so.
  */
-export class EngineClient {
+export class EngineClient implements InferenceEngine {
+  readonly holdsToFormats = false;
   readonly #setup: EngineSetup;
   readonly #limits: QueueLimits;
   readonly #inFlight = new Map<string, InFlight>();
@@ -128,23 +119,26 @@ export class EngineClient {
    * @throws AttuneError `queue_full` before any work was done, `worker_unavailable` while the model is not loaded,
    * `context_length_exceeded` where even an empty pool could not hold it.
    */
-  submit(request: SequenceRequest, listener: SequenceListener): void {
+  submit(request: GenerationRequest, listener: SequenceListener): void {
     if (!this.#ready) throw new AttuneError("worker_unavailable", "The model is not loaded yet. Try again shortly.");
     if (this.#inFlight.has(request.id)) {
       throw new AttuneError("conflict", `Generation ${request.id} is in progress already.`);
     }
-    if (!fits([request.prompt.length + request.maxTokens], this.#setup.options, kvPoolBytes(this.#setup.config))) {
+    const lengths = finalLengths(request);
+    if (!fits(lengths, this.#setup.options, kvPoolBytes(this.#setup.config))) {
       throw new AttuneError(
         "context_length_exceeded",
         "The messages and max_tokens together need more memory than this worker has. Shorten the messages or lower max_tokens.",
         { param: "messages" },
       );
     }
-    this.#refuseWhenFull(request.prompt.length);
+    const promptTokens = lengths.reduce((total, length) => total + length - request.maxTokens, 0);
+    this.#refuseWhenFull(promptTokens);
     if (this.#inFlight.size === 0) this.#lastSign = performance.now();
     this.#inFlight.set(request.id, {
       listener,
-      promptTokens: request.prompt.length,
+      rows: lengths.length,
+      promptTokens,
       completionTokens: 0,
       started: false,
     });
@@ -160,7 +154,10 @@ export class EngineClient {
     this.#closing = true;
     // Nobody needs to hear that a model which was still loading is not going to be ready.
     this.#loaded.promise.catch(() => {});
-    await this.#thread.terminate();
+    this.#post({ type: "close" });
+    const impatience = setTimeout(() => void this.#thread.terminate(), CLOSE_MS);
+    await this.#gone.promise;
+    clearTimeout(impatience);
   }
 
   #post(message: ToEngine): void {
@@ -173,12 +170,10 @@ export class EngineClient {
 
   #refuseWhenFull(promptTokens: number): void {
     const { queuedRequests, queuedTokens } = this.#limits;
-    const ahead = this.#inFlight.size - this.#setup.options.rows;
+    const entries = [...this.#inFlight.values()];
+    const ahead = entries.reduce((total, { rows }) => total + rows, 0) - this.#setup.options.rows;
     if (ahead < 0) return;
-    const waitingTokens = [...this.#inFlight.values()].reduce(
-      (total, entry) => total + (entry.started ? 0 : entry.promptTokens),
-      0,
-    );
+    const waitingTokens = entries.reduce((total, entry) => total + (entry.started ? 0 : entry.promptTokens), 0);
     if (ahead < queuedRequests && waitingTokens + promptTokens <= queuedTokens) return;
     throw new AttuneError("queue_full", "The server is busy and its queue is full. Try again in a few seconds.");
   }
@@ -198,7 +193,7 @@ export class EngineClient {
         return;
       case "advanced":
         entry.completionTokens = event.completionTokens;
-        entry.listener.onText(event.text, event.completionTokens);
+        entry.listener.onText(event.text, event.completionTokens, event.logprobs ?? []);
         if (event.finish === null) return;
         this.#end(event.id, entry, {
           kind: "finished",

@@ -1,11 +1,13 @@
 import { kvRows } from "../graph/decoder.ts";
 import type { DecoderOutput, DecoderSession } from "../runtime/decoder-session.ts";
+import type { Advance } from "./answer.ts";
 import { type BatchRow, decoderBatch } from "./batch.ts";
 import type { TokenBytes } from "./detokeniser.ts";
+import { Generation, type GenerationRequest } from "./generation.ts";
 import { KvPool, kvPoolBytes } from "./kv-pool.ts";
 import { type AdmissionLimits, fits, type PolicyLimits, planStep } from "./policy.ts";
 import { agreement, BLOCK_TOKENS, PrefixCache } from "./prefix-cache.ts";
-import { type Advance, Sequence, type SequenceRequest } from "./sequence.ts";
+import type { Sequence } from "./sequence.ts";
 
 /** What computes a forward pass. */
 type Decoder = Pick<DecoderSession, "config" | "run">;
@@ -37,10 +39,10 @@ export type StepReport = {
 };
 
 /**
- * Continuous batching over one decoder. Sequences join and leave between steps; those that decode share one forward pass.
+ * Continuous batching over one decoder. Generations join and leave between steps; the sequences that decode share one forward pass.
  *
- * `#running[slot]` is the sequence in that slot of the KV pool. Sequences with one pending token come first, because a batch must
- * be neighbours in the pool.
+ * `#rows[slot]` is the sequence in that slot of the KV pool. Sequences with one pending token come first, because a batch must be
+ * neighbours in the pool.
  */
 export class Engine {
   readonly #decoder: Decoder;
@@ -48,8 +50,9 @@ export class Engine {
   readonly #vocabulary: Vocabulary;
   readonly #pool: KvPool;
   readonly #prefixes: PrefixCache;
-  readonly #waiting: Sequence[] = [];
-  readonly #running: Sequence[] = [];
+  readonly #waiting: Generation[] = [];
+  readonly #running = new Set<Generation>();
+  readonly #rows: Sequence[] = [];
   #events: EngineEvent[] = [];
   #arrivals = 0;
 
@@ -62,19 +65,19 @@ export class Engine {
   }
 
   get busy(): boolean {
-    return this.#waiting.length + this.#running.length > 0;
+    return this.#waiting.length + this.#running.size > 0;
   }
 
-  submit(request: SequenceRequest): void {
-    this.#waiting.push(new Sequence(request, this.#arrivals++, this.#vocabulary.tokens));
+  submit(request: GenerationRequest): void {
+    this.#waiting.push(new Generation(request, this.#arrivals++, this.#vocabulary));
   }
 
-  /** Takes a sequence out, wherever it is. One that has ended already is left alone. */
+  /** Takes a generation out, wherever it is. One that has ended already is left alone. */
   cancel(id: string): EngineEvent | null {
-    const sequence = [...this.#waiting, ...this.#running].find((candidate) => candidate.id === id);
-    if (sequence === undefined) return null;
-    this.#remove(sequence);
-    return { kind: "cancelled", id, completionTokens: sequence.completionTokens };
+    const generation = [...this.#waiting, ...this.#running].find((candidate) => candidate.id === id);
+    if (generation === undefined) return null;
+    this.#remove(generation);
+    return { kind: "cancelled", id, completionTokens: generation.completionTokens };
   }
 
   /** Admits who fits, computes one step for everybody planned, and reports what came of it. */
@@ -83,82 +86,73 @@ export class Engine {
     this.#admit();
     this.#begin();
     this.#decodersFirst();
-    const plan = planStep(this.#running, this.#options);
-    const decoding = plan.decode.map((index) => this.#sequence(index));
-    const prefilling = plan.prefill.map(({ index, tokens }) => ({ sequence: this.#sequence(index), tokens }));
+    const plan = planStep(this.#rows, this.#options);
+    const decoding = plan.decode.map((slot) => this.#row(slot));
+    const prefilling = plan.prefill.map(({ index, tokens }) => ({ sequence: this.#row(index), tokens }));
     this.#reserve([...decoding.map((sequence) => ({ sequence, tokens: 1 })), ...prefilling]);
 
-    const ended = new Set<Sequence>();
-    if (decoding.length > 0) await this.#forward(decoding, 1, ended);
-    for (const { sequence, tokens } of prefilling) await this.#forward([sequence], tokens, ended);
-    for (const sequence of ended) this.#remove(sequence);
+    if (decoding.length > 0) await this.#forward(decoding, 1);
+    for (const { sequence, tokens } of prefilling) await this.#forward([sequence], tokens);
+    this.#advance();
     return {
       decodeRows: decoding.length,
       prefillTokens: prefilling.reduce((total, { tokens }) => total + tokens, 0),
       seconds: (performance.now() - began) / 1000,
       kvBytes: this.#pool.bytes,
       prefixBytes: this.#prefixes.bytes,
-      events: this.#takeEvents(),
+      events: this.#events.splice(0),
     };
-  }
-
-  /** Tokens in each slot of the pool. */
-  #used(): number[] {
-    return this.#running.map((sequence) => sequence.computed);
-  }
-
-  #sequence(slot: number): Sequence {
-    const sequence = this.#running[slot];
-    if (sequence === undefined) throw new Error(`Slot ${slot} is empty`);
-    return sequence;
-  }
-
-  #takeEvents(): EngineEvent[] {
-    const events = this.#events;
-    this.#events = [];
-    return events;
   }
 
   /** First come, first served: the first that does not fit holds back the others, or a long one would wait for ever. */
   #admit(): void {
     const bytes = kvPoolBytes(this.#decoder.config);
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
-      const lengths = [...this.#running, next].map((sequence) => sequence.finalLength);
+      const lengths = [...this.#running, next].flatMap((generation) => generation.finalLengths);
       if (!fits(lengths, this.#options, bytes)) return;
       this.#waiting.shift();
-      this.#running.push(next);
-      this.#pool.fit(this.#running.length, this.#pool.stride, this.#used());
+      this.#running.add(next);
+      this.#rows.push(...next.sequences);
+      this.#pool.fit(this.#rows.length, this.#pool.stride, this.#used());
     }
   }
 
   /**
    * Lets admitted sequences begin: each with what is known of its prompt in its slot, or not yet, while an earlier one is computing
-   * more of the same beginning. So of many requests about one conversation, it is read once.
+   * more of the same beginning. So of many requests about one conversation, it is read once. One that must be reproducible reads its
+   * prompt itself: keys and values differ in their last bits with the pieces they were computed in.
    */
   #begin(): void {
-    for (const [slot, sequence] of this.#running.entries()) {
-      if (sequence.cached !== null) continue;
-      // The last token is computed in any case, for its logits.
-      const reusable = sequence.prompt.slice(0, -1);
-      const pieces = this.#prefixes.match(reusable);
-      const known = pieces.reduce((total, { count }) => total + count, 0);
-      sequence.held =
-        this.#options.prefixBytes > 0 &&
-        this.#running.some((other) => other.prefilling && agreement(other.prompt, reusable) >= known + BLOCK_TOKENS);
-      if (sequence.held) continue;
-      this.#pool.fit(this.#running.length, Math.max(known, this.#pool.stride), this.#used());
-      for (const { kv, count } of pieces) {
-        this.#pool.write(slot, sequence.computed, count, kv, BLOCK_TOKENS);
-        sequence.computed += count;
+    for (const generation of this.#running) {
+      for (const [index, sequence] of generation.sequences.entries()) {
+        if (sequence.cached !== null || !this.#recall(sequence) || index > 0) continue;
+        this.#events.push({ kind: "started", id: generation.id, cachedTokens: sequence.cached ?? 0 });
       }
-      sequence.cached = known;
-      this.#events.push({ kind: "started", id: sequence.id, cachedTokens: known });
     }
+  }
+
+  /** @returns whether the sequence has begun. */
+  #recall(sequence: Sequence): boolean {
+    // The last token is computed in any case, for its logits.
+    const reusable = sequence.reproducible ? [] : sequence.prompt.slice(0, -1);
+    const pieces = this.#prefixes.match(reusable);
+    const known = pieces.reduce((total, { count }) => total + count, 0);
+    const isComputingMore = (other: Sequence) =>
+      other.prefilling && agreement(other.prompt, reusable) >= known + BLOCK_TOKENS;
+    sequence.held = this.#options.prefixBytes > 0 && this.#rows.some(isComputingMore);
+    if (sequence.held) return false;
+    this.#pool.fit(this.#rows.length, Math.max(known, this.#pool.stride), this.#used());
+    for (const { kv, count } of pieces) {
+      this.#pool.write(this.#rows.indexOf(sequence), sequence.computed, count, kv, BLOCK_TOKENS);
+      sequence.computed += count;
+    }
+    sequence.cached = known;
+    return true;
   }
 
   /** Keeps a sequence's keys and values for requests that begin like it. */
   #remember(sequence: Sequence): void {
-    const slot = this.#running.indexOf(sequence);
+    const slot = this.#rows.indexOf(sequence);
     this.#prefixes.insert(sequence.computedTokens, (offset, count, kv) =>
       this.#pool.read(slot, offset, count, kv, BLOCK_TOKENS),
     );
@@ -166,19 +160,19 @@ export class Engine {
 
   #decodersFirst(): void {
     let front = 0;
-    for (const [slot, sequence] of this.#running.entries()) {
-      if (sequence.pending > 1) continue;
+    for (const [slot, sequence] of this.#rows.entries()) {
+      if (sequence.pending !== 1 || sequence.held) continue;
       this.#swap(front++, slot);
     }
   }
 
   #swap(a: number, b: number): void {
     if (a === b) return;
-    const first = this.#sequence(a);
-    const second = this.#sequence(b);
+    const first = this.#row(a);
+    const second = this.#row(b);
     this.#pool.swap(a, b, first.computed, second.computed);
-    this.#running[a] = second;
-    this.#running[b] = first;
+    this.#rows[a] = second;
+    this.#rows[b] = first;
   }
 
   #reserve(work: { sequence: Sequence; tokens: number }[]): void {
@@ -187,11 +181,23 @@ export class Engine {
     if (used.length > 0) this.#pool.fit(used.length, Math.max(...used, ...lengths), used);
   }
 
-  /** One forward pass over sequences in neighbouring slots; those whose last token it computed draw their next one. */
-  async #forward(sequences: Sequence[], count: number, ended: Set<Sequence>): Promise<void> {
+  /** Tokens in each slot of the pool. */
+  #used(): number[] {
+    return this.#rows.map((sequence) => sequence.computed);
+  }
+
+  #row(slot: number): Sequence {
+    const sequence = this.#rows[slot];
+    if (sequence === undefined) throw new Error(`Slot ${slot} is empty`);
+    return sequence;
+  }
+
+  /** One forward pass over sequences in neighbouring slots; those that it brought to their last token have their logits then. */
+  async #forward(sequences: Sequence[], count: number): Promise<void> {
     const [first] = sequences;
-    if (first === undefined) return;
-    const firstSlot = this.#running.indexOf(first);
+    const firstSlot = first === undefined ? -1 : this.#rows.indexOf(first);
+    // A pass that failed earlier in this step has taken its generations out, and with them perhaps this one.
+    if (firstSlot < 0) return;
     const rows: BatchRow[] = sequences.map((sequence) => ({
       tokens: sequence.next(count),
       computed: sequence.computed,
@@ -200,37 +206,57 @@ export class Engine {
     try {
       output = await this.#decoder.run(decoderBatch(this.#decoder.config, this.#pool, firstSlot, rows));
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      for (const sequence of sequences) {
-        ended.add(sequence);
-        this.#events.push({ kind: "failed", id: sequence.id, completionTokens: sequence.completionTokens, reason });
-      }
+      this.#fail(sequences, error instanceof Error ? error.message : String(error));
       return;
     }
     const { vocab, headDim } = this.#decoder.config;
     const rowSize = kvRows(this.#decoder.config) * count * headDim;
     for (const [row, sequence] of sequences.entries()) {
       this.#pool.write(firstSlot + row, sequence.computed, count, output.newKv.subarray(row * rowSize), count);
+      const wasPrefilling = sequence.prefilling;
       sequence.computed += count;
       if (sequence.pending > 0) continue;
-      if (sequence.completionTokens === 0) this.#remember(sequence);
-      const logits = output.logits.subarray(row * vocab, (row + 1) * vocab);
-      const advance = sequence.advance(logits, this.#vocabulary.eosIds);
-      this.#events.push({ kind: "advanced", id: sequence.id, ...advance });
-      if (advance.finish !== null) ended.add(sequence);
+      if (wasPrefilling) this.#remember(sequence);
+      sequence.logits = output.logits.subarray(row * vocab, (row + 1) * vocab);
     }
   }
 
-  /** The last sequence moves into the freed slot. */
-  #remove(sequence: Sequence): void {
-    const queued = this.#waiting.indexOf(sequence);
+  #fail(sequences: readonly Sequence[], reason: string): void {
+    for (const generation of [...this.#running]) {
+      if (!generation.sequences.some((sequence) => sequences.includes(sequence))) continue;
+      this.#remove(generation);
+      this.#events.push({ kind: "failed", id: generation.id, completionTokens: generation.completionTokens, reason });
+    }
+  }
+
+  /** Continues every generation whose logits are there, and takes out those that have ended. */
+  #advance(): void {
+    for (const generation of [...this.#running]) {
+      try {
+        const advance = generation.advance();
+        if (advance === null) continue;
+        this.#events.push({ kind: "advanced", id: generation.id, ...advance });
+        if (advance.finish !== null) this.#remove(generation);
+      } catch (error) {
+        this.#fail(generation.sequences, error instanceof Error ? error.message : String(error));
+      }
+    }
+  }
+
+  #remove(generation: Generation): void {
+    const queued = this.#waiting.indexOf(generation);
     if (queued >= 0) this.#waiting.splice(queued, 1);
-    const slot = this.#running.indexOf(sequence);
-    if (slot < 0) return;
+    if (!this.#running.delete(generation)) return;
+    for (const sequence of generation.sequences) this.#free(sequence);
+  }
+
+  /** The last sequence moves into the freed slot. */
+  #free(sequence: Sequence): void {
     this.#remember(sequence);
-    const last = this.#running.pop();
+    const slot = this.#rows.indexOf(sequence);
+    const last = this.#rows.pop();
     if (last === undefined || last === sequence) return;
-    this.#pool.copy(this.#running.length, slot, last.computed);
-    this.#running[slot] = last;
+    this.#pool.copy(this.#rows.length, slot, last.computed);
+    this.#rows[slot] = last;
   }
 }

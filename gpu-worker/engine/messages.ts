@@ -1,7 +1,7 @@
 import type { DecoderConfig } from "../graph/decoder.ts";
 import type { TokenBytes } from "./detokeniser.ts";
 import type { EngineOptions, StepReport } from "./engine.ts";
-import type { SequenceRequest } from "./sequence.ts";
+import type { GenerationRequest } from "./generation.ts";
 
 /** What the engine thread is started with. */
 export type EngineSetup = {
@@ -15,6 +15,10 @@ export type EngineSetup = {
   options: EngineOptions;
 };
 
-export type ToEngine = { type: "submit"; request: SequenceRequest } | { type: "cancel"; id: string };
+export type ToEngine =
+  | { type: "submit"; request: GenerationRequest }
+  | { type: "cancel"; id: string }
+  /** Free what is held and end the thread, once the step in progress is over. */
+  | { type: "close" };
 
 export type FromEngine = { type: "ready" } | { type: "step"; report: StepReport };

@@ -1,6 +1,8 @@
 /** What the policy may know of a running sequence. */
 export type Pending = {
-  /** Tokens that are not yet in the KV pool. */
+  /** Tokens that are in the KV pool. */
+  computed: number;
+  /** Tokens that are not. */
   pending: number;
   /** Counts up with every sequence admitted. */
   arrival: number;
@@ -9,11 +11,18 @@ export type Pending = {
 };
 
 export type PolicyLimits = {
-  /** New tokens a step may compute while somebody is decoding: bounds how long a prompt holds up running streams. */
+  /** New tokens a step may begin on while somebody is decoding: bounds how long a prompt holds up running streams. */
   mixedTokens: number;
   /** The same while nobody is decoding. */
   prefillTokens: number;
 };
+
+/**
+ * Prompts are read in pieces that end at multiples of this many tokens, whatever else is going on. Where a piece ends changes the
+ * order in which attention sums, hence the last bits, hence now and then a token: a prompt must not be answered differently
+ * because others were busy. Also bounds how long a cancelled request computes on.
+ */
+const PIECE_TOKENS = 64;
 
 export type StepPlan = {
   /** Sequences that decode their next token together, by index. */
@@ -24,19 +33,21 @@ export type StepPlan = {
 
 /**
  * Decode first: every sequence with one pending token decodes in this step; what is left of the budget goes to prompts in order
- * of arrival. While somebody waits, at least one prompt token is computed, so nobody starves. Held sequences are left out.
+ * of arrival, a piece each. A piece that begins within the budget is computed whole, and one always does, so nobody starves.
+ * Held sequences are left out.
  */
 export function planStep(running: readonly Pending[], limits: PolicyLimits): StepPlan {
   const plan: StepPlan = { decode: [], prefill: [] };
-  for (const [index, { pending, held }] of running.entries()) {
-    if (pending === 1 && !held) plan.decode.push(index);
+  const entries = [...running.entries()].filter(([, { held }]) => !held);
+  for (const [index, { pending }] of entries) {
+    if (pending === 1) plan.decode.push(index);
   }
   const decoding = plan.decode.length;
   let budget = decoding > 0 ? Math.max(1, limits.mixedTokens - decoding) : limits.prefillTokens;
-  const waiting = [...running.entries()].filter(([, { pending, held }]) => pending > 1 && !held);
-  for (const [index, { pending }] of waiting.sort(([, a], [, b]) => a.arrival - b.arrival)) {
-    const tokens = Math.min(pending, budget);
-    if (tokens === 0) break;
+  const prompts = entries.filter(([, { pending }]) => pending > 1);
+  for (const [index, { computed, pending }] of prompts.sort(([, a], [, b]) => a.arrival - b.arrival)) {
+    if (budget <= 0) break;
+    const tokens = Math.min(pending, PIECE_TOKENS - (computed % PIECE_TOKENS));
     plan.prefill.push({ index, tokens });
     budget -= tokens;
   }

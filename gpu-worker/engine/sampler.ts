@@ -2,37 +2,33 @@ import type { Sampling } from "../../schema/api/chat.ts";
 import { exponential } from "./exponential.ts";
 import type { Random } from "./random.ts";
 
-export type SamplerOptions = Pick<Sampling, "temperature" | "top_k" | "top_p">;
+export type SamplerOptions = Pick<Sampling, "temperature" | "top_k" | "top_p" | "min_p">;
 
 /**
- * Draws one token from softmax(logits / temperature), cut to the `top_k` most likely and then to the smallest set whose probability
- * reaches `top_p` (Holtzman et al. 2020). Of equals, the lower id counts as more likely. Temperature 0 takes the most likely token.
+ * Draws one token from softmax(logits / temperature), cut to the tokens at least `min_p` times as likely as the most likely one
+ * (Nguyen et al. 2024), then to the `top_k` most likely, then to the smallest set whose probability reaches `top_p` (Holtzman et al.
+ * 2020). Of equals, the lower id counts as more likely. Temperature 0 takes the most likely token.
  *
  * @param logits [vocab]; only read.
  */
 export function sampleToken(logits: Float32Array, options: SamplerOptions, random: Random): number {
-  const { temperature, top_k: topK, top_p: topP } = options;
+  const { temperature, top_k: topK, top_p: topP, min_p: minP } = options;
   const best = argmax(logits);
   const peak = logits[best] ?? 0;
   // Beside an infinite logit nothing else has any probability.
   if (temperature === 0 || !Number.isFinite(peak)) return best;
 
-  const { weights, total } = softmaxWeights(logits, peak, temperature);
+  const distribution = softmax(logits, peak, temperature);
+  if (minP > 0) cut(distribution, minP);
+  const { weights, total } = distribution;
   if (topK > 0 && topK < logits.length) {
-    const likely = mostLikely(weights, ({ ids }) => ids.length >= topK).slice(0, topK);
+    const likely = mostLikely(distribution, ({ ids }) => ids.length >= topK).slice(0, topK);
     return draw(nucleus(likely, weights, topP * sum(likely, weights)), weights, random);
   }
   if (topP < 1) {
     const wanted = topP * total;
-    return draw(
-      nucleus(
-        mostLikely(weights, ({ mass }) => mass >= wanted),
-        weights,
-        wanted,
-      ),
-      weights,
-      random,
-    );
+    const likely = mostLikely(distribution, ({ mass }) => mass >= wanted);
+    return draw(nucleus(likely, weights, wanted), weights, random);
   }
   return drawFromAll(weights, random() * total);
 }
@@ -54,12 +50,10 @@ export function argmax(logits: Float32Array): number {
 /** Reused: sampling is a whole pass over the vocabulary for every token, and a fresh array each time would double its cost. */
 let scratch = new Float64Array(0);
 
-/** e^((logit − peak) / temperature) of every token, and their sum. Valid until the next call. */
-function softmaxWeights(
-  logits: Float32Array,
-  peak: number,
-  temperature: number,
-): { weights: Float64Array; total: number } {
+/** `weights` are e^((logit − peak) / temperature), so the largest is 1; valid until the next call. `total` is their sum. */
+type Distribution = { weights: Float64Array; total: number };
+
+function softmax(logits: Float32Array, peak: number, temperature: number): Distribution {
   if (scratch.length !== logits.length) scratch = new Float64Array(logits.length);
   const inverse = 1 / temperature;
   let total = 0;
@@ -71,17 +65,31 @@ function softmaxWeights(
   return { weights: scratch, total };
 }
 
+/** Takes tokens less likely than `least` times the most likely one out of a distribution. */
+function cut(distribution: Distribution, least: number): void {
+  const { weights } = distribution;
+  distribution.total = 0;
+  for (let id = 0; id < weights.length; id++) {
+    const weight = weights[id] ?? 0;
+    if (weight < least) weights[id] = 0;
+    else distribution.total += weight;
+  }
+}
+
 function sum(ids: number[], weights: Float64Array): number {
   return ids.reduce((total, id) => total + (weights[id] ?? 0), 0);
 }
 
 type Candidates = { ids: number[]; mass: number };
 
+/** Where the listed tokens have all but this share of the probability, the others are never drawn anyway. */
+const TRACE = 1e-12;
+
 /**
  * The ids from the most likely down, as many as `enough` asks for and rarely many more. Looks near the peak first and reaches
  * further down only where needed: sorting a whole vocabulary would cost more than a decoding step.
  */
-function mostLikely(weights: Float64Array, enough: (candidates: Candidates) => boolean): number[] {
+function mostLikely({ weights, total }: Distribution, enough: (candidates: Candidates) => boolean): number[] {
   for (let floor = 1 / 256; ; floor /= 256) {
     const candidates: Candidates = { ids: [], mass: 0 };
     for (let id = 0; id < weights.length; id++) {
@@ -90,7 +98,7 @@ function mostLikely(weights: Float64Array, enough: (candidates: Candidates) => b
       candidates.ids.push(id);
       candidates.mass += weight;
     }
-    if (floor === 0 || enough(candidates)) {
+    if (candidates.mass >= total * (1 - TRACE) || enough(candidates)) {
       return candidates.ids.sort((a, b) => (weights[b] ?? 0) - (weights[a] ?? 0) || a - b);
     }
   }

@@ -1,34 +1,10 @@
-import type { Sampling } from "../../schema/api/chat.ts";
-import { Detokeniser, type TokenBytes } from "./detokeniser.ts";
-import { type Random, seededRandom } from "./random.ts";
-import { sampleToken } from "./sampler.ts";
-import { StopMatcher } from "./stop.ts";
-
-/** A conversation that is ready to be continued: tokens in, tokens out. */
-export type SequenceRequest = {
-  id: string;
-  /** Token ids, at least one. */
-  prompt: number[];
-  sampling: Omit<Sampling, "max_tokens">;
-  /** Longest answer, in tokens. */
-  maxTokens: number;
-};
-
-export type FinishReason = "stop" | "length";
-
-/** What one more token did to the answer. */
-export type Advance = { text: string; completionTokens: number; finish: FinishReason | null };
-
-/** One answer in the making: its tokens, how many of them the KV pool holds, and what turns new ones into text. */
+/** Tokens of one prompt and what follows it, and how many of them the KV pool holds: what a row of a batch computes. */
 export class Sequence {
-  readonly id: string;
-  readonly arrival: number;
   readonly prompt: readonly number[];
-  readonly #sampling: SequenceRequest["sampling"];
-  readonly #maxTokens: number;
-  readonly #random: Random;
-  readonly #detokeniser: Detokeniser;
-  readonly #stop: StopMatcher;
+  /** Counts up with every request. */
+  readonly arrival: number;
+  /** Whether nothing may be taken from what was computed for others. */
+  readonly reproducible: boolean;
   readonly #tokens: number[];
   /** Tokens whose keys and values are in the pool. */
   computed = 0;
@@ -36,40 +12,24 @@ export class Sequence {
   cached: number | null = null;
   /** Whether it waits for another sequence that is computing the same beginning. */
   held = false;
+  /** [vocab], after the last token; `null` until they are computed. */
+  logits: Float32Array | null = null;
 
-  constructor(request: SequenceRequest, arrival: number, table: TokenBytes) {
-    this.id = request.id;
+  constructor(prompt: readonly number[], arrival: number, reproducible: boolean) {
+    this.prompt = prompt;
     this.arrival = arrival;
-    this.prompt = request.prompt;
-    this.#tokens = [...request.prompt];
-    this.#sampling = request.sampling;
-    this.#maxTokens = request.maxTokens;
-    this.#random = seededRandom(request.sampling.seed);
-    this.#detokeniser = new Detokeniser(table);
-    this.#stop = new StopMatcher(request.sampling.stop);
+    this.reproducible = reproducible;
+    this.#tokens = [...prompt];
   }
 
-  get promptTokens(): number {
-    return this.prompt.length;
-  }
-
-  /** Whether its prompt is being computed. */
-  get prefilling(): boolean {
-    return this.cached !== null && this.computed < this.promptTokens;
-  }
-
-  /** Tokens that are not yet in the pool. */
+  /** Tokens that are not in the pool. */
   get pending(): number {
     return this.#tokens.length - this.computed;
   }
 
-  /** Tokens at the end of the longest possible answer. */
-  get finalLength(): number {
-    return this.promptTokens + this.#maxTokens;
-  }
-
-  get completionTokens(): number {
-    return this.#tokens.length - this.promptTokens;
+  /** Whether its prompt is being computed. */
+  get prefilling(): boolean {
+    return this.cached !== null && this.computed < this.prompt.length;
   }
 
   /** The tokens whose keys and values are in the pool. */
@@ -82,21 +42,9 @@ export class Sequence {
     return this.#tokens.slice(this.computed, this.computed + count);
   }
 
-  /**
-   * Draws the next token and says what it adds to the answer.
-   *
-   * @param logits [vocab], after the last token.
-   */
-  advance(logits: Float32Array, eosIds: ReadonlySet<number>): Advance {
-    const token = sampleToken(logits, this.#sampling, this.#random);
+  /** Continues it with a token that was drawn from its logits. */
+  push(token: number): void {
     this.#tokens.push(token);
-    const completionTokens = this.completionTokens;
-    if (eosIds.has(token)) return { text: this.#stop.flush(), completionTokens, finish: "stop" };
-    const { text, stopped } = this.#stop.push(this.#detokeniser.push(token));
-    if (stopped) return { text, completionTokens, finish: "stop" };
-    if (completionTokens >= this.#maxTokens) {
-      return { text: text + this.#stop.flush(), completionTokens, finish: "length" };
-    }
-    return { text, completionTokens, finish: null };
+    this.logits = null;
   }
 }

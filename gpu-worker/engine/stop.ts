@@ -13,10 +13,11 @@ export class StopMatcher {
     this.#stops = stops;
   }
 
-  push(piece: string): StopResult {
+  /** @param mayStop whether a stop string that ends in this piece counts. */
+  push(piece: string, mayStop = true): StopResult {
     const text = this.#held + piece;
     const found = this.#stops.map((stop) => text.indexOf(stop)).filter((index) => index >= 0);
-    if (found.length > 0) {
+    if (mayStop && found.length > 0) {
       this.#held = "";
       return { text: text.slice(0, Math.min(...found)), stopped: true };
     }

@@ -17,10 +17,13 @@ const engine = new Engine(session, { tokens: setup.tokens, eosIds: new Set(setup
 const inbox: ToEngine[] = [];
 port.on("message", (message: ToEngine) => inbox.push(message));
 
+let closing = false;
+
 function obey(): EngineEvent[] {
   return inbox.splice(0).flatMap((command) => {
     if (command.type === "cancel") return engine.cancel(command.id) ?? [];
-    engine.submit(command.request);
+    if (command.type === "submit") engine.submit(command.request);
+    else closing = true;
     return [];
   });
 }
@@ -28,6 +31,7 @@ function obey(): EngineEvent[] {
 post({ type: "ready" });
 for (;;) {
   const cancelled = obey();
+  if (closing) break;
   if (!engine.busy && cancelled.length === 0) {
     await once(port, "message");
     continue;
@@ -35,3 +39,6 @@ for (;;) {
   const report = await engine.step();
   post({ type: "step", report: { ...report, events: [...cancelled, ...report.events] } });
 }
+// A thread that is terminated in the middle of native code may take the process with it; this one ends by itself.
+await session.release();
+port.close();

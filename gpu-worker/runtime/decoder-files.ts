@@ -1,14 +1,13 @@
 import { createHash, randomUUID } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { access, type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { buildDecoder } from "../graph/decoder.ts";
 import type { Precision } from "../graph/layers.ts";
 import { serialiseGraph, type WeightSink } from "../graph/serialise.ts";
+import { openAdapter } from "../model/adapter.ts";
 import { cacheDirectory } from "../model/cache.ts";
-import { readDecoderConfig } from "../model/config.ts";
-import { openGguf } from "../model/gguf.ts";
-import { ggufWeights } from "../model/weights.ts";
+import { openCheckpoint } from "../model/checkpoint.ts";
+import { mergedWeights } from "../model/merge.ts";
 
 export const GRAPH_FILE = "decoder.onnx";
 const WEIGHTS_FILE = "decoder.weights";
@@ -20,6 +19,8 @@ const WEIGHTS_VERSION = 1;
 const ALIGNMENT = 4096;
 
 type BuildOptions = {
+  /** Directory of a LoRA in PEFT's format, which is merged into the weights. */
+  adapter?: string | undefined;
   precision?: Precision;
   /** Where to keep what was built. */
   cache?: string;
@@ -28,42 +29,52 @@ type BuildOptions = {
 };
 
 /**
- * The decoder of a GGUF as ONNX files, built once for the contents of that file and the shape of the graph.
+ * The decoder of a model as ONNX files, built once for its weights and the adapter's, and the shape of the graph.
  *
  * A directory appears under its final name only when it is complete, so a build that was interrupted, or two at once, leave
  * nothing half-written behind.
  *
+ * @param model a GGUF file, or a directory as transformers saves it
  * @returns the directory that `DecoderSession.load` reads.
+ * @throws Error where the model or the adapter cannot be read, or they do not fit together
  */
-export async function ensureDecoder(ggufPath: string, options: BuildOptions = {}): Promise<string> {
+export async function ensureDecoder(model: string, options: BuildOptions = {}): Promise<string> {
   const { precision = "int8", cache = cacheDirectory(), onProgress = () => {} } = options;
-  const gguf = await openGguf(ggufPath);
-  try {
-    const config = readDecoderConfig(gguf);
-    const graph = buildDecoder(config, ggufWeights(gguf, config), precision);
-    const content = createHash("sha256");
-    for await (const chunk of createReadStream(ggufPath, { highWaterMark: 1 << 20 })) content.update(chunk);
-    const { initializers, ...structure } = graph;
-    const shapes = initializers.map(({ name, type, shape }) => ({ name, type, shape }));
-    content.update(JSON.stringify({ WEIGHTS_VERSION, config, structure, shapes }));
+  await using opened = new AsyncDisposableStack();
+  const checkpoint = await openCheckpoint(model);
+  opened.defer(checkpoint.close);
+  const { config, weights } = checkpoint;
+  const adapter = options.adapter === undefined ? null : await openAdapter(options.adapter);
+  if (adapter !== null) opened.defer(adapter.close);
+  const source = adapter === null ? weights : mergedWeights(weights, config, adapter);
+  const graph = buildDecoder(config, source, precision);
 
-    const decoders = join(cache, "decoders");
-    const directory = join(decoders, `${precision}-${content.digest("hex").slice(0, 32)}`);
-    if (await exists(directory)) return directory;
-    const unfinished = join(decoders, `.building-${randomUUID()}`);
-    await mkdir(unfinished, { recursive: true });
-    try {
-      await writeFiles(unfinished, (sink) => serialiseGraph(graph, sink, onProgress));
-      await rename(unfinished, directory).catch(async (error: unknown) => {
-        // Another process finished the same decoder first; its files are as good as ours.
-        if (!(await exists(directory))) throw error;
-      });
-    } finally {
-      await rm(unfinished, { recursive: true, force: true });
-    }
-    return directory;
+  const content = createHash("sha256").update(await checkpoint.contentHash());
+  const { initializers, ...structure } = graph;
+  const shapes = initializers.map(({ name, type, shape }) => ({ name, type, shape }));
+  content.update(JSON.stringify({ WEIGHTS_VERSION, config, structure, shapes, adapter: adapter?.contentHash }));
+  const decoders = join(cache, "decoders");
+  const directory = join(decoders, `${precision}-${content.digest("hex").slice(0, 32)}`);
+  if (!(await exists(directory))) {
+    await writeWhole(decoders, directory, (sink) => serialiseGraph(graph, sink, onProgress));
+  }
+  return directory;
+}
+
+/** What writes the weights into a sink and returns the graph that refers to them. */
+type Serialise = (sink: WeightSink) => Promise<Uint8Array>;
+
+async function writeWhole(decoders: string, directory: string, serialise: Serialise): Promise<void> {
+  const unfinished = join(decoders, `.building-${randomUUID()}`);
+  await mkdir(unfinished, { recursive: true });
+  try {
+    await writeFiles(unfinished, serialise);
+    await rename(unfinished, directory).catch(async (error: unknown) => {
+      // Another process finished the same decoder first; its files are as good as ours.
+      if (!(await exists(directory))) throw error;
+    });
   } finally {
-    await gguf.close();
+    await rm(unfinished, { recursive: true, force: true });
   }
 }
 
@@ -74,7 +85,7 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-async function writeFiles(directory: string, serialise: (sink: WeightSink) => Promise<Uint8Array>): Promise<void> {
+async function writeFiles(directory: string, serialise: Serialise): Promise<void> {
   const weights = await open(join(directory, WEIGHTS_FILE), "w");
   try {
     let end = 0;

@@ -8,15 +8,21 @@ import {
   generateRequestSchema,
   PROMPT_TOKENS_HEADER,
 } from "../../schema/wire/generate.ts";
-import type { Ending } from "../engine/client.ts";
+import type { Ending, SequenceListener } from "../engine/inference-engine.ts";
+import { Arrivals } from "./arrivals.ts";
 import { GenerationLog } from "./generation-log.ts";
-import type { Metrics } from "./metrics.ts";
+import { Grammars } from "./grammars.ts";
+import type { ModelMetrics } from "./metrics.ts";
 import { type ModelHost, toSequence } from "./model-host.ts";
+import type { ModelHosts } from "./model-hosts.ts";
 import { type AnswerHead, OpenAiStream, openAiCompletion } from "./openai-dialect.ts";
+import { type ContentLogprob, OpenAiLogprobs } from "./openai-logprobs.ts";
+import { checkTokenIds } from "./token-ids.ts";
 
 /** Where an answer goes: piece by piece, or whole at its end. */
 type Answer = {
-  text(piece: string, completionTokens: number): void;
+  /** @param logprobs of the tokens that `piece` is from; `null` where they were not asked for. */
+  text(piece: string, completionTokens: number, logprobs: ContentLogprob[] | null): void;
   end(ending: Ending): void;
 };
 
@@ -24,15 +30,19 @@ const STATES = { finished: "completed", cancelled: "cancelled", failed: "failed"
 
 /** Runs generations: admits, streams, cancels when the edge hangs up, and remembers what each used. */
 export class Generations {
-  readonly #host: ModelHost;
-  readonly #metrics: Metrics;
+  readonly #hosts: ModelHosts;
   readonly #logger: Logger;
   readonly #log = new GenerationLog();
+  readonly #arrivals = new Arrivals(this.#log);
+  readonly #logprobs: OpenAiLogprobs;
+  readonly #grammars: Grammars;
 
-  constructor(host: ModelHost, metrics: Metrics, logger: Logger) {
-    this.#host = host;
-    this.#metrics = metrics;
+  constructor(hosts: ModelHosts, logger: Logger) {
+    this.#hosts = hosts;
     this.#logger = logger;
+    // The weight sets of one worker share their tokenizer.
+    this.#logprobs = new OpenAiLogprobs(hosts.main.tokenizer);
+    this.#grammars = new Grammars(hosts.main.tokenizer);
   }
 
   /**
@@ -40,11 +50,13 @@ export class Generations {
    *
    * @throws AttuneError before anything was written or computed.
    */
-  create(body: unknown, response: ServerResponse): void {
+  async create(body: unknown, response: ServerResponse): Promise<void> {
     const parsed = generateRequestSchema.safeParse(body);
     if (!parsed.success) throw invalidRequest(parsed.error);
     const request = parsed.data;
-    const sequence = toSequence(this.#host, request);
+    const host = this.#hosts.find(request.model);
+    checkTokenIds(request.sampling, host.tokenizer.vocabSize);
+    const sequence = toSequence(host, request);
     const promptTokens = sequence.prompt.length;
     const head: AnswerHead = {
       generation: request.generation,
@@ -53,18 +65,32 @@ export class Generations {
       promptTokens,
       steering: request.steering,
     };
-    const answer = request.stream ? streamAnswer(response, head, request) : wholeAnswer(response, head);
-    const clock = this.#clock(promptTokens);
-    this.#host.engine.submit(sequence, {
-      onStarted: () => {
+    const answer = request.stream ? streamAnswer(response, head, request) : wholeAnswer(response, head, request);
+    const clock = startClock(host.metrics, promptTokens);
+    const preparing = this.#prepare(host, request);
+    const prepared = await this.#arrivals.until(request.generation, preparing, response);
+    if (prepared === null) {
+      void preparing.then(
+        ({ grammar }) => grammar?.close(),
+        () => {},
+      );
+      response.destroy();
+      return;
+    }
+    const { engine, grammar } = prepared;
+    const listener: SequenceListener = {
+      onStarted: (cachedTokens) => {
         this.#log.run(request.generation);
-        clock.started();
+        clock.started(cachedTokens);
       },
-      onText: (text, completionTokens) => {
+      onText: (text, completionTokens, logprobs) => {
         clock.token();
-        if (text !== "") answer.text(text, completionTokens);
+        if (text === "" && logprobs.length === 0) return;
+        const wanted = request.sampling.logprobs !== null;
+        answer.text(text, completionTokens, wanted ? this.#logprobs.render(logprobs) : null);
       },
       onEnd: (ending) => {
+        grammar?.close();
         this.#log.end(request.generation, STATES[ending.kind], ending.completionTokens);
         clock.ended(ending);
         this.#logger.info(
@@ -73,45 +99,60 @@ export class Generations {
         );
         answer.end(ending);
       },
-    });
+    };
+    try {
+      engine.submit(grammar === null ? sequence : { ...sequence, mask: grammar.mask }, listener);
+    } catch (error) {
+      grammar?.close();
+      throw error;
+    }
     this.#log.begin(request.generation, promptTokens);
     response.setHeader(PROMPT_TOKENS_HEADER, promptTokens);
     if (request.stream) response.writeHead(200, STREAM_HEADERS).flushHeaders();
     // Also fires after a complete answer, when there is nothing left to cancel.
-    response.on("close", () => this.#host.engine.cancel(request.generation));
-    if (response.closed) this.#host.engine.cancel(request.generation);
+    response.on("close", () => engine.cancel(request.generation));
+    if (response.closed) engine.cancel(request.generation);
+  }
+
+  /** Waits for the weights, and for the grammar where the answer must follow one. */
+  async #prepare(host: ModelHost, { sampling }: GenerateRequest) {
+    const engine = await host.engine.forRequest();
+    const format = sampling.response_format;
+    return { engine, grammar: format === null ? null : await this.#grammars.open(format) };
   }
 
   /** Ends a generation and says what it used. @throws AttuneError `not_found` */
   async cancel(id: string): Promise<GenerationReport> {
-    this.#host.engine.cancel(id);
+    this.#arrivals.cancel(id);
+    this.#hosts.cancel(id);
     const report = await this.#log.report(id);
     if (report === null) throw new AttuneError("not_found", `No generation ${id} is known here.`);
     return report;
   }
+}
 
-  #clock(promptTokens: number) {
-    const metrics = this.#metrics;
-    const submitted = performance.now();
-    let lastToken: number | null = null;
-    const secondsSince = (then: number) => (performance.now() - then) / 1000;
-    return {
-      started() {
-        metrics.queueTime.observe(secondsSince(submitted));
-        metrics.promptTokens.inc(promptTokens);
-      },
-      token() {
-        metrics.generationTokens.inc();
-        if (lastToken === null) metrics.timeToFirstToken.observe(secondsSince(submitted));
-        else metrics.interTokenLatency.observe(secondsSince(lastToken));
-        lastToken = performance.now();
-      },
-      ended(ending: Ending) {
-        metrics.requestLatency.observe(secondsSince(submitted));
-        metrics.ended(ending.kind === "finished" ? ending.reason : ending.kind === "cancelled" ? "abort" : "error");
-      },
-    };
-  }
+/** Measures one request from now on. */
+function startClock(metrics: ModelMetrics, promptTokens: number) {
+  const submitted = performance.now();
+  let lastToken: number | null = null;
+  const secondsSince = (then: number) => (performance.now() - then) / 1000;
+  return {
+    started(cachedTokens: number) {
+      metrics.queueTime.observe(secondsSince(submitted));
+      metrics.promptTokens.inc(promptTokens);
+      metrics.cachedTokens.inc(cachedTokens);
+    },
+    token() {
+      metrics.generationTokens.inc();
+      if (lastToken === null) metrics.timeToFirstToken.observe(secondsSince(submitted));
+      else metrics.interTokenLatency.observe(secondsSince(lastToken));
+      lastToken = performance.now();
+    },
+    ended(ending: Ending) {
+      metrics.requestLatency.observe(secondsSince(submitted));
+      metrics.ended(ending.kind === "finished" ? ending.reason : ending.kind === "cancelled" ? "abort" : "error");
+    },
+  };
 }
 
 const STREAM_HEADERS = {
@@ -129,7 +170,7 @@ function failure(ending: Ending & { kind: "failed" }): AttuneError {
 function streamAnswer(response: ServerResponse, head: AnswerHead, request: GenerateRequest): Answer {
   const stream = new OpenAiStream(head, request.include_usage);
   return {
-    text: (piece, completionTokens) => void response.write(stream.text(piece, completionTokens)),
+    text: (piece, completionTokens, logprobs) => void response.write(stream.text(piece, completionTokens, logprobs)),
     end(ending) {
       if (ending.kind === "finished") response.write(stream.finish(ending.reason, ending.completionTokens));
       else if (ending.kind === "failed") response.write(stream.fail(failure(ending), ending.completionTokens));
@@ -138,20 +179,23 @@ function streamAnswer(response: ServerResponse, head: AnswerHead, request: Gener
   };
 }
 
-function wholeAnswer(response: ServerResponse, head: AnswerHead): Answer {
+function wholeAnswer(response: ServerResponse, head: AnswerHead, { sampling }: GenerateRequest): Answer {
   let content = "";
+  const logprobs: ContentLogprob[] | null = sampling.logprobs === null ? null : [];
   const send = (status: number, body: unknown, completionTokens: number) => {
     response.setHeader(COMPLETION_TOKENS_HEADER, completionTokens);
     response.writeHead(status, { "content-type": "application/json; charset=utf-8" }).end(JSON.stringify(body));
   };
   return {
-    text: (piece) => {
+    text: (piece, _, entries) => {
       content += piece;
+      if (entries !== null) logprobs?.push(...entries);
     },
     end(ending) {
       if (response.destroyed) return;
       if (ending.kind === "finished") {
-        send(200, openAiCompletion(head, content, ending.reason, ending.completionTokens), ending.completionTokens);
+        const { reason, completionTokens } = ending;
+        send(200, openAiCompletion(head, { content, reason, completionTokens, logprobs }), completionTokens);
         return;
       }
       const error =

@@ -2,30 +2,27 @@ import { DEFAULT_MAX_TOKENS, type Message } from "../../schema/api/chat.ts";
 import type { ServedModel } from "../../schema/api/models.ts";
 import { AttuneError } from "../../schema/wire/errors.ts";
 import type { GenerateRequest } from "../../schema/wire/generate.ts";
-import type { EngineClient } from "../engine/client.ts";
-import type { SequenceRequest } from "../engine/sequence.ts";
+import type { GenerationRequest } from "../engine/generation.ts";
 import { type ChatTemplate, renderPrompt } from "../model/chat-template.ts";
 import type { Tokenizer } from "../model/tokenizer.ts";
+import type { LazyEngine } from "./lazy-engine.ts";
+import type { ModelMetrics } from "./metrics.ts";
 
-/** A model that is being served: how conversations become its tokens, and the engine that continues them. */
+/** A model that is being served: how conversations become its tokens, and the engine (a weight set of its own) that continues them. */
 export type ModelHost = {
   model: ServedModel;
   tokenizer: Tokenizer;
   template: ChatTemplate;
-  engine: EngineClient;
+  engine: LazyEngine;
+  metrics: ModelMetrics;
 };
 
 /**
  * A conversation as the engine takes it.
  *
- * @throws AttuneError `model_not_found`, `context_length_exceeded`, or `invalid_request` where the template refuses it
+ * @throws AttuneError `context_length_exceeded`, or `invalid_request` where the template refuses it
  */
-export function toSequence({ model, tokenizer, template }: ModelHost, request: GenerateRequest): SequenceRequest {
-  if (request.model !== model.id) {
-    throw new AttuneError("model_not_found", `This worker serves ${model.id}, not ${request.model}.`, {
-      param: "model",
-    });
-  }
+export function toSequence({ model, tokenizer, template }: ModelHost, request: GenerateRequest): GenerationRequest {
   const { messages, steering } = request;
   refuseHopeless(messages, model, tokenizer);
   const prompt = renderPrompt(tokenizer, template, { messages, steering, profile: model.profile });

@@ -2,6 +2,7 @@ import { type Usage, usageOf } from "../../schema/api/chat.ts";
 import type { EffectiveSteering } from "../../schema/steering.ts";
 import type { AttuneError } from "../../schema/wire/errors.ts";
 import { DONE_LINE, formatFrame } from "../../schema/wire/frames.ts";
+import type { ContentLogprob } from "./openai-logprobs.ts";
 
 type FinishReason = "stop" | "length";
 
@@ -26,9 +27,11 @@ export class OpenAiStream {
     this.#includeUsage = includeUsage;
   }
 
-  text(content: string, completionTokens: number): string {
+  /** @param logprobs of the tokens that `content` is from; `null` where they were not asked for. */
+  text(content: string, completionTokens: number, logprobs: ContentLogprob[] | null): string {
     const start = this.#start();
-    return start + this.#chunk(completionTokens, [{ index: 0, delta: { content }, finish_reason: null }]);
+    const extra = logprobs === null ? {} : { logprobs: choiceLogprobs(logprobs) };
+    return start + this.#chunk(completionTokens, [{ index: 0, delta: { content }, ...extra, finish_reason: null }]);
   }
 
   /** The finish chunk with the steering echo, the usage chunk where it was asked for, and the end of the stream. */
@@ -68,16 +71,30 @@ export class OpenAiStream {
   }
 }
 
+const choiceLogprobs = (content: ContentLogprob[]) => ({ content, refusal: null });
+
+/** A finished answer. `logprobs` is `null` where they were not asked for. */
+export type WholeAnswer = {
+  content: string;
+  reason: FinishReason;
+  completionTokens: number;
+  logprobs: ContentLogprob[] | null;
+};
+
 /** The body of an answer without streaming. */
-export function openAiCompletion(head: AnswerHead, content: string, reason: FinishReason, completionTokens: number) {
+export function openAiCompletion(head: AnswerHead, { content, reason, completionTokens, logprobs }: WholeAnswer) {
+  const choice = {
+    index: 0,
+    message: { role: "assistant", content, refusal: null },
+    logprobs: logprobs === null ? null : choiceLogprobs(logprobs),
+    finish_reason: reason,
+  };
   return {
     id: head.generation,
     object: "chat.completion",
     created: head.created,
     model: head.model,
-    choices: [
-      { index: 0, message: { role: "assistant", content, refusal: null }, logprobs: null, finish_reason: reason },
-    ],
+    choices: [choice],
     usage: usageOf(head.promptTokens, completionTokens),
     steer: head.steering,
   };

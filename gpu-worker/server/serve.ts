@@ -1,23 +1,32 @@
-import { readFile } from "node:fs/promises";
 import type { Logger } from "pino";
-import { type SteeringProfile, steeringProfileSchema } from "../../schema/attributes.ts";
+import type { SteeringProfile } from "../../schema/attributes.ts";
 import { EngineClient } from "../engine/client.ts";
-import { readChatTemplate } from "../model/chat-template.ts";
-import { readDecoderConfig } from "../model/config.ts";
-import { openGguf } from "../model/gguf.ts";
-import { readSamplingDefaults } from "../model/sampling-defaults.ts";
-import { createTokenizer } from "../model/tokenizer.ts";
+import type { Precision } from "../graph/layers.ts";
+import { openAdapter } from "../model/adapter.ts";
+import { openCheckpoint } from "../model/checkpoint.ts";
+import { readProfile } from "../model/steering-profile.ts";
+import { ensureDecoderMeanwhile } from "../runtime/decoder-build.ts";
 import { ensureDecoder } from "../runtime/decoder-files.ts";
+import { LazyEngine } from "./lazy-engine.ts";
 import { Metrics } from "./metrics.ts";
+import type { ModelHost } from "./model-host.ts";
+import { ModelHosts } from "./model-hosts.ts";
 import { WorkerServer } from "./worker-server.ts";
 
 export type ServeOptions = {
-  /** Path of a GGUF file. */
+  /** Path of a GGUF file, or of a directory as transformers saves it. */
   gguf: string;
   /** What the model is called in requests. */
   id: string;
-  /** Path of a steering profile, for a model that was trained on attributes. */
+  /**
+   * Directory of a LoRA in PEFT's format. `id` is then the model with the adapter merged into its weights, and `id` with `-base` the
+   * model without it, loaded when it is first asked for.
+   */
+  adapter?: string | undefined;
+  /** Path of a steering profile, for a model that was trained on attributes. Wins over the adapter's own. */
   profile?: string | undefined;
+  /** How weights are held; int8 where nothing is said. */
+  precision?: Precision | undefined;
   host: string;
   /** 0 takes any free port. */
   port: number;
@@ -30,9 +39,9 @@ export type ServeOptions = {
   queue: number;
   /** Prompt tokens that may wait. */
   queueTokens: number;
-  /** Cap of the key/value pool, in MiB. */
+  /** Cap of each weight set's key/value pool, in MiB. */
   kvMemory: number;
-  /** Cap of the prefix cache, in MiB. */
+  /** Cap of each weight set's prefix cache, in MiB. */
   prefixMemory: number;
 };
 
@@ -55,65 +64,100 @@ export type RunningWorker = {
 /**
  * Serves a model. Listens while the model is still loading, so that health and readiness can be asked from the start.
  *
- * @throws Error where the file is not a model that can be served, or the port is taken.
+ * @throws Error where the file is not a model that can be served, the adapter does not fit it, or the port is taken.
  */
 export async function serve(options: ServeOptions, logger: Logger): Promise<RunningWorker> {
-  const directory = await ensureDecoder(options.gguf);
-  const gguf = await openGguf(options.gguf);
-  const config = readDecoderConfig(gguf);
-  const tokenizer = createTokenizer(gguf.metadata);
-  const template = readChatTemplate(gguf.metadata);
-  const sampling = readSamplingDefaults(gguf.metadata);
-  await gguf.close();
-  const profile = options.profile === undefined ? null : await readProfile(options.profile);
-
-  const metrics = new Metrics(() => engine);
-  const engine = new EngineClient(
-    {
-      model: directory,
-      config,
-      tokens: tokenizer.tokenByteTable(),
-      eosIds: [...tokenizer.eosIds],
-      threads: options.threads,
-      options: {
-        ...STEP_TOKENS,
-        rows: options.rows,
-        kvBytes: options.kvMemory * MEBIBYTE,
-        prefixBytes: options.prefixMemory * MEBIBYTE,
-      },
-    },
-    { queuedRequests: options.queue, queuedTokens: options.queueTokens },
-    (report) => metrics.step(report),
-  );
-  const model = {
-    id: options.id,
-    created: Math.floor(Date.now() / 1000),
-    context_length: config.contextLength,
-    profile,
-    sampling,
-  };
-  const host = { model, tokenizer, template, engine };
-  const server = new WorkerServer({ host, metrics, secret: options.secret, logger });
+  const metrics = new Metrics();
+  const hosts = await openHosts(options, metrics, logger);
+  const server = new WorkerServer({ hosts, metrics, secret: options.secret, logger });
   try {
     const url = await server.listen(options.port, options.host);
+    const engine = hosts.main.engine.load();
+    const ready = engine.then(() => {});
+    // Nobody need wait for it: `stopped` tells too.
+    ready.catch(() => {});
     return {
       url,
-      ready: engine.ready,
-      stopped: engine.stopped,
+      ready,
+      stopped: engine.then(({ stopped }) => stopped, String),
       close: async (drainSeconds) => {
         await server.drain(drainSeconds);
-        await engine.close();
+        await hosts.close();
       },
     };
   } catch (error) {
-    await engine.close();
+    await hosts.close();
     throw error;
   }
 }
 
-async function readProfile(path: string): Promise<SteeringProfile> {
-  const parsed = steeringProfileSchema.safeParse(JSON.parse(await readFile(path, "utf8")));
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new Error(`${path} is not a steering profile: ${issue?.path.join(".")}: ${issue?.message}`);
+/** The models to serve: one, or with an adapter two, which have all but the weights in common. */
+async function openHosts(options: ServeOptions, metrics: Metrics, logger: Logger): Promise<ModelHosts> {
+  const { adapter, id, precision = "int8" } = options;
+  const profile = await profileFor(options);
+  const decoder = await ensureDecoder(options.gguf, { adapter, precision });
+  const { config, tokenizer, template, sampling } = await readAllButWeights(options.gguf);
+  const created = Math.floor(Date.now() / 1000);
+
+  type WeightSet = { id: string; profile: SteeringProfile | null; decoder: (signal: AbortSignal) => Promise<string> };
+  const host = (set: WeightSet): ModelHost => {
+    const counted = metrics.of(set.id, () => engine.current ?? { running: 0, waiting: 0 });
+    const engine = new LazyEngine({
+      model: set.id,
+      start: async (signal) => startEngine(await set.decoder(signal)),
+      waiting: options.rows + options.queue,
+      onFailure: (error) => logger.error({ err: error, model: set.id }, "model not loaded"),
+    });
+    const startEngine = (model: string) =>
+      new EngineClient(
+        {
+          model,
+          config,
+          tokens: tokenizer.tokenByteTable(),
+          eosIds: [...tokenizer.eosIds],
+          threads: options.threads,
+          options: {
+            ...STEP_TOKENS,
+            rows: options.rows,
+            kvBytes: options.kvMemory * MEBIBYTE,
+            prefixBytes: options.prefixMemory * MEBIBYTE,
+          },
+        },
+        { queuedRequests: options.queue, queuedTokens: options.queueTokens },
+        counted.step,
+        (reason) => {
+          counted.restarts.inc();
+          logger.error({ reason, model: set.id }, "engine crashed, starting it again");
+        },
+      );
+    const model = { id: set.id, created, context_length: config.contextLength, profile: set.profile, sampling };
+    return { model, tokenizer, template, engine, metrics: counted };
+  };
+
+  const main = host({ id, profile, decoder: async () => decoder });
+  if (adapter === undefined) return new ModelHosts(main, []);
+  const plain = (signal: AbortSignal) => ensureDecoderMeanwhile(options.gguf, signal, precision);
+  return new ModelHosts(main, [host({ id: `${id}-base`, profile: null, decoder: plain })]);
+}
+
+async function readAllButWeights(path: string) {
+  const checkpoint = await openCheckpoint(path);
+  try {
+    return {
+      config: checkpoint.config,
+      tokenizer: await checkpoint.readTokenizer(),
+      template: await checkpoint.readTemplate(),
+      sampling: await checkpoint.readSampling(),
+    };
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+async function profileFor({ profile, adapter }: ServeOptions): Promise<SteeringProfile | null> {
+  if (profile !== undefined) return readProfile(profile);
+  if (adapter === undefined) return null;
+  const opened = await openAdapter(adapter);
+  await opened.close();
+  return opened.profile;
 }

@@ -6,7 +6,7 @@ import { Authenticator } from "./authenticator.ts";
 import { readBody } from "./body.ts";
 import { Generations } from "./generations.ts";
 import type { Metrics } from "./metrics.ts";
-import type { ModelHost } from "./model-host.ts";
+import type { ModelHosts } from "./model-hosts.ts";
 
 /** An engine that had work and said nothing for this many seconds is stuck. */
 const STUCK_AFTER = 60;
@@ -18,7 +18,7 @@ type Exchange = { request: IncomingMessage; response: ServerResponse; body: stri
 
 /** The inference worker's HTTP face. Health and metrics are open, everything else must be signed by the edge. */
 export class WorkerServer {
-  readonly #host: ModelHost;
+  readonly #hosts: ModelHosts;
   readonly #metrics: Metrics;
   readonly #generations: Generations;
   readonly #authenticator: Authenticator;
@@ -26,12 +26,12 @@ export class WorkerServer {
   readonly #server: Server;
   #draining = false;
 
-  constructor(options: { host: ModelHost; metrics: Metrics; secret: string; logger: Logger }) {
-    this.#host = options.host;
+  constructor(options: { hosts: ModelHosts; metrics: Metrics; secret: string; logger: Logger }) {
+    this.#hosts = options.hosts;
     this.#metrics = options.metrics;
     this.#logger = options.logger;
     this.#authenticator = new Authenticator(options.secret);
-    this.#generations = new Generations(options.host, options.metrics, options.logger);
+    this.#generations = new Generations(options.hosts, options.logger);
     this.#server = createServer((request, response) => void this.#answer(request, response));
   }
 
@@ -73,10 +73,10 @@ export class WorkerServer {
   async #answerOpenly(method: string | undefined, path: string, response: ServerResponse): Promise<boolean> {
     if (method !== "GET") return false;
     if (path === "/healthz") {
-      const stuck = this.#host.engine.silence > STUCK_AFTER;
+      const stuck = this.#hosts.silence > STUCK_AFTER;
       sendJson(response, stuck ? 503 : 200, { status: stuck ? "stuck" : "ok" });
     } else if (path === "/readyz") {
-      const ready = this.#host.engine.isReady && !this.#draining;
+      const ready = this.#hosts.main.engine.current?.isReady === true && !this.#draining;
       sendJson(response, ready ? 200 : 503, { status: this.#draining ? "draining" : ready ? "ready" : "loading" });
     } else if (path === "/metrics") {
       const text = await this.#metrics.render();
@@ -87,12 +87,12 @@ export class WorkerServer {
 
   async #answerSigned(path: string, { request, response, body }: Exchange): Promise<void> {
     if (request.method === "GET" && path === WORKER_MODELS_PATH) {
-      sendJson(response, 200, { data: [this.#host.model] });
+      sendJson(response, 200, { data: this.#hosts.models });
       return;
     }
     if (request.method === "POST" && path === GENERATIONS_PATH) {
       if (this.#draining) throw new AttuneError("worker_unavailable", "This worker is shutting down. Try another.");
-      this.#generations.create(parseJson(body), response);
+      await this.#generations.create(parseJson(body), response);
       return;
     }
     const cancelled = new RegExp(`^${GENERATIONS_PATH}/([0-9A-Za-z_]+)/cancel$`).exec(path)?.[1];

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { requestedLevelsSchema } from "../attributes.ts";
 import { SLUG_PATTERN } from "./presets.ts";
+import { responseFormatRequestSchema, responseFormatSchema } from "./response-format.ts";
 
 const textPartSchema = z.object({
   type: z.literal("text", { error: "only text parts are supported" }),
@@ -39,13 +40,43 @@ const MAX_TOKENS = 131_072;
 /** Longest answer where the request sets no max_tokens; shorter where the context leaves less. */
 export const DEFAULT_MAX_TOKENS = 512;
 
+/** Most of a caller's own token ids in one request: entries of `logit_bias`, and of `stop_token_ids`. */
+const MAX_BIASES = 1024;
+const MAX_STOP_TOKENS = 64;
+
 export const samplingSchema = z.object({
   temperature: z.number().min(0).max(2).default(1),
   top_p: z.number().gt(0).max(1).default(1),
   /** 0 keeps every token. */
   top_k: z.int().min(0).max(1_000_000).default(0),
+  /** Tokens less likely than this share of the most likely one's probability are not drawn; 0 keeps every token. */
+  min_p: z.number().min(0).max(1).default(0),
+  /** Off the logit of a token for each time it was generated. */
+  frequency_penalty: z.number().min(-2).max(2).default(0),
+  /** Off the logit of a token that was generated, once. */
+  presence_penalty: z.number().min(-2).max(2).default(0),
+  /** The logit of a token in prompt or answer is divided by it where positive, multiplied where negative; 1 changes nothing. */
+  repetition_penalty: z.number().min(0.01).max(10).default(1),
+  /** Added to the logits, by token id. */
+  logit_bias: z
+    .record(
+      z.string().regex(/^(0|[1-9][0-9]{0,6})$/, { error: "must have token ids as keys" }),
+      z.number().min(-100).max(100),
+    )
+    .refine((biases) => Object.keys(biases).length <= MAX_BIASES, { error: `must have at most ${MAX_BIASES} entries` })
+    .default({}),
+  /** How many of the most likely tokens to report beside each generated one; `null`: no log-probabilities at all. */
+  logprobs: z.int().min(0).max(20).nullable().default(null),
   seed: z.int().nullable().default(null),
   stop: z.array(z.string().min(1).max(256)).max(16).default([]),
+  /** These end the answer as the model's own end tokens do. */
+  stop_token_ids: z.array(z.int().min(0)).max(MAX_STOP_TOKENS).default([]),
+  /** The model's own end tokens do not end the answer. */
+  ignore_eos: z.boolean().default(false),
+  /** Nothing but `max_tokens` ends the answer before it has so many tokens. */
+  min_tokens: z.int().min(0).max(MAX_TOKENS).default(0),
+  /** `null`: plain text. */
+  response_format: responseFormatSchema.nullable().default(null),
   /** `null`: up to {@link DEFAULT_MAX_TOKENS}, as the context allows. */
   max_tokens: z.int().min(1).max(MAX_TOKENS).nullable().default(null),
 });
@@ -53,12 +84,12 @@ export const samplingSchema = z.object({
 export type Sampling = z.infer<typeof samplingSchema>;
 
 /** What a model does where a request does not say. */
-export const samplingDefaultsSchema = samplingSchema.pick({ temperature: true, top_p: true, top_k: true });
+export const samplingDefaultsSchema = samplingSchema.pick({ temperature: true, top_p: true, top_k: true, min_p: true });
 export type SamplingDefaults = z.infer<typeof samplingDefaultsSchema>;
 
 const nullish = <T extends z.ZodType>(schema: T) => schema.nullish();
 
-/** The body of `POST /v1/chat/completions`: OpenAI's, plus `steer` and `top_k`. Unknown fields are ignored, as OpenAI clients expect. */
+/** The body of `POST /v1/chat/completions`: OpenAI's, plus `steer` and vLLM's sampling. Unknown fields are ignored, as OpenAI clients expect. */
 export const chatRequestSchema = z.object({
   model: z.string().min(1).max(256),
   messages: z.array(messageSchema).min(1, { error: "must hold at least one message" }).max(1024),
@@ -68,9 +99,20 @@ export const chatRequestSchema = z.object({
   temperature: nullish(samplingSchema.shape.temperature.unwrap()),
   top_p: nullish(samplingSchema.shape.top_p.unwrap()),
   top_k: nullish(samplingSchema.shape.top_k.unwrap()),
+  min_p: nullish(samplingSchema.shape.min_p.unwrap()),
+  frequency_penalty: nullish(samplingSchema.shape.frequency_penalty.unwrap()),
+  presence_penalty: nullish(samplingSchema.shape.presence_penalty.unwrap()),
+  repetition_penalty: nullish(samplingSchema.shape.repetition_penalty.unwrap()),
+  logit_bias: nullish(samplingSchema.shape.logit_bias.unwrap()),
+  logprobs: nullish(z.boolean()),
+  top_logprobs: nullish(samplingSchema.shape.logprobs.unwrap()),
   seed: nullish(z.int()),
   stop: nullish(z.union([z.string().min(1).max(256), samplingSchema.shape.stop.unwrap()])),
+  stop_token_ids: nullish(samplingSchema.shape.stop_token_ids.unwrap()),
+  ignore_eos: nullish(samplingSchema.shape.ignore_eos.unwrap()),
+  min_tokens: nullish(samplingSchema.shape.min_tokens.unwrap()),
   max_tokens: nullish(samplingSchema.shape.max_tokens.unwrap()),
+  response_format: nullish(responseFormatRequestSchema),
   max_completion_tokens: nullish(samplingSchema.shape.max_tokens.unwrap()),
 });
 export type ChatRequest = z.infer<typeof chatRequestSchema>;
@@ -82,14 +124,6 @@ export const UNSUPPORTED_FIELDS: Record<string, (value: unknown) => boolean> = {
   tool_choice: (value) => value === "none",
   functions: (value) => Array.isArray(value) && value.length === 0,
   function_call: (value) => value === "none",
-  response_format: (value) => typeof value === "object" && value !== null && "type" in value && value.type === "text",
-  logprobs: (value) => value === false,
-  top_logprobs: (value) => value === 0,
-  frequency_penalty: (value) => value === 0,
-  presence_penalty: (value) => value === 0,
-  repetition_penalty: (value) => value === 1,
-  min_p: (value) => value === 0,
-  logit_bias: (value) => typeof value === "object" && value !== null && Object.keys(value).length === 0,
   modalities: (value) => Array.isArray(value) && value.every((entry) => entry === "text"),
   audio: () => false,
 };

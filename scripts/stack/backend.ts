@@ -14,8 +14,10 @@ export type BackendOptions = {
   port: number;
   /** Database, secrets, logs and the built Worker. One stack at a time uses it. */
   stateDirectory?: string;
-  /** A GGUF file; without it the pinned model is obtained. */
+  /** A GGUF file or model directory; without it the pinned model is obtained. */
   model?: string;
+  /** Directory of a LoRA to merge into its weights. */
+  adapter?: string;
   progress?: Progress;
   /** Gives up starting: what was started is stopped and the promise rejects. */
   signal?: AbortSignal;
@@ -43,7 +45,7 @@ export type Backend = {
  * @throws StackError when a step fails
  */
 export async function startBackend(options: BackendOptions, started: AsyncDisposableStack): Promise<Backend> {
-  const { progress = silentProgress } = options;
+  const { adapter, progress = silentProgress } = options;
   const step = untilAborted(progress, options.signal);
   const paths = statePaths(options.stateDirectory ?? DEFAULT_STATE_DIRECTORY);
   mkdirSync(paths.directory, { recursive: true });
@@ -57,8 +59,8 @@ export async function startBackend(options: BackendOptions, started: AsyncDispos
     const onProgress = ({ received, total }: PullProgress) => report(received / total);
     return orStackError(pullModel({ path: options.model, onProgress }));
   });
-  await step("Decoder graph", (onProgress) => orStackError(ensureDecoder(model, { onProgress })));
-  const worker = await startInferenceWorker({ model, secret: secrets.workerSecret, logPath: paths.workerLog });
+  await step("Decoder graph", (onProgress) => orStackError(ensureDecoder(model, { adapter, onProgress })));
+  const worker = await startInferenceWorker({ model, adapter, secret: secrets.workerSecret, logPath: paths.workerLog });
   started.defer(worker.stop);
 
   const bindings = { WORKER_URL: worker.url, WORKER_SECRET: secrets.workerSecret, KEY_PEPPER: secrets.keyPepper };

@@ -31,11 +31,12 @@ export type InferenceWorker = {
  */
 export async function startInferenceWorker(options: {
   model: string;
+  adapter: string | undefined;
   secret: string;
   logPath: string;
 }): Promise<InferenceWorker> {
   const log = openLog(options.logPath);
-  const child = fork(join(repository, "gpu-worker", "cli.ts"), serveArguments(options.model), {
+  const child = fork(join(repository, "gpu-worker", "cli.ts"), serveArguments(options), {
     cwd: repository,
     env: { ...process.env, ATTUNE_WORKER_SECRET: options.secret },
     execArgv: [],
@@ -66,8 +67,9 @@ export async function startInferenceWorker(options: {
   }
 }
 
-function serveArguments(model: string): string[] {
-  return ["serve", "--model", model, "--host", "127.0.0.1", "--port", "0", "--drain", String(DRAIN_SECONDS)];
+function serveArguments({ model, adapter }: { model: string; adapter: string | undefined }): string[] {
+  const chosen = ["--model", model, ...(adapter === undefined ? [] : ["--adapter", adapter])];
+  return ["serve", ...chosen, "--host", "127.0.0.1", "--port", "0", "--drain", String(DRAIN_SECONDS)];
 }
 
 function isRunning(child: ChildProcess): boolean {

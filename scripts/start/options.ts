@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 
 /** What every way of starting the stack lets the user choose. */
-export type StackOptions = { port: number; model?: string; stateDirectory?: string };
+export type StackOptions = { port: number; model?: string; adapter?: string; stateDirectory?: string };
 
 /** npm runs scripts in the package's root; paths are meant from where the user stands. */
 export const fromUser = (path: string) => resolve(process.env.INIT_CWD ?? process.cwd(), path);
@@ -22,7 +22,8 @@ export function stackCommand(name: string, description: string): Command {
   return new Command(name)
     .description(description)
     .option("--port <number>", "port of the API and the playground; 0 takes any free one", parsePort, 8787)
-    .option("--model <file>", "use this GGUF file instead of obtaining SmolLM2-135M-Instruct", fromUser)
+    .option("--model <path>", "use this GGUF file or model directory instead of SmolLM2-135M-Instruct", fromUser)
+    .option("--adapter <directory>", "merge this LoRA in PEFT's format into the model's weights", fromUser)
     .option("--state-directory <path>", "keep database, key and logs there instead of in .attune", fromUser)
     .helpOption("--help", "show this")
     .showHelpAfterError(`(${name} --help shows the options)`)

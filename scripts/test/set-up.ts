@@ -2,6 +2,7 @@ import { pullModel } from "../../gpu-worker/model/pull.ts";
 import { ensureDecoder } from "../../gpu-worker/runtime/decoder-files.ts";
 import type { Progress } from "../stack/progress.ts";
 import { ensureChromium } from "./chromium.ts";
+import { ensureLlamaServer } from "./llama-server.ts";
 
 /** Projects of vitest.config.ts that never touch the real model. */
 const WITHOUT_MODEL = new Set(["edge"]);
@@ -14,6 +15,9 @@ export async function setUp(projects: Set<string>, progress: Progress): Promise<
     );
     await progress.step("Decoder graph", (onProgress) => ensureDecoder(model, { onProgress }));
     process.env.ATTUNE_TEST_GGUF = model;
+  }
+  if (projects.has("remote")) {
+    process.env.ATTUNE_TEST_LLAMA_PYTHON = await progress.step("llama.cpp's server", () => ensureLlamaServer());
   }
   if (projects.has("browser")) {
     process.env.CHROME_PATH = await progress.step("Chromium", () => ensureChromium());

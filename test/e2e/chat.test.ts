@@ -91,6 +91,49 @@ describe("the openai client", () => {
     expect(await sample(1)).not.toBe(await sample(2));
   });
 
+  it("gets log-probabilities in OpenAI's form, with and without streaming", async () => {
+    const asked: ChatBody = { ...FRANCE, logprobs: true, top_logprobs: 3 };
+    const content = (await create(asked)).choices[0]?.logprobs?.content ?? [];
+    expect(content.map(({ token }) => token).join("")).toContain("Paris");
+    for (const { token, logprob, bytes, top_logprobs } of content) {
+      expect(Buffer.from(bytes ?? []).toString()).toBe(token);
+      // At temperature 0 each token is the most likely one.
+      expect(top_logprobs).toHaveLength(3);
+      expect(top_logprobs[0]).toMatchObject({ token, logprob });
+    }
+    const chunks = await stream(asked);
+    expect(chunks.flatMap(({ choices }) => choices[0]?.logprobs?.content ?? [])).toEqual(content);
+  });
+
+  it("keeps a model from a word with logit_bias, and to a length with ignore_eos and min_tokens", async () => {
+    const content = (await create({ ...FRANCE, logprobs: true })).choices[0]?.message.content ?? "";
+    expect(content).toContain(" Paris");
+    // The token of " Paris" in SmolLM2's vocabulary.
+    const biased = await create({ ...FRANCE, logit_bias: { "7042": -100 } });
+    expect(biased.choices[0]?.message.content).not.toContain(" Paris");
+
+    const length = async (options: object) => {
+      const { choices, usage } = await create({ ...FRANCE, max_tokens: 40, ...options });
+      return [usage?.completion_tokens, choices[0]?.finish_reason];
+    };
+    expect(await length({ ignore_eos: true })).toEqual([40, "length"]);
+    expect((await length({ min_tokens: 20 }))[0]).toBeGreaterThan(20);
+    expect((await length({}))[0]).toBeLessThan(20);
+  });
+
+  it("gets JSON of the schema it asks for, with and without streaming", async () => {
+    const schema = z.object({ capital: z.string(), country: z.string(), rivers: z.array(z.string()).max(2) });
+    const json_schema = { name: "city", schema: z.toJSONSchema(schema), strict: true };
+    const asked: ChatBody = { ...FRANCE, response_format: { type: "json_schema", json_schema }, max_tokens: 200 };
+    const [choice] = (await create(asked)).choices;
+    expect(choice?.finish_reason).toBe("stop");
+    schema.parse(JSON.parse(choice?.message.content ?? ""));
+    expect(textOf(await stream(asked))).toBe(choice?.message.content);
+
+    const object = await create({ ...FRANCE, response_format: { type: "json_object" }, max_tokens: 200 });
+    expect(object.choices[0]?.message.content?.trimStart()).toMatch(/^\{/);
+  });
+
   it("lists the models and the attributes", async () => {
     const { data } = await stack.client().models.list();
     expect(data.map(({ id }) => id)).toEqual(["smollm2-135m"]);
@@ -200,6 +243,13 @@ describe("an error reaches the client as OpenAI's would", () => {
   it("for what this server cannot do", async () => {
     const error = await failure(create({ ...FRANCE, n: 2 }));
     expect([error.status, error.code, error.param]).toEqual([400, "unsupported_parameter", "n"]);
+  });
+
+  it("for a schema that no answer could be held to", async () => {
+    const json_schema = { name: "odd", schema: { type: "integer", multipleOf: 5 } };
+    const error = await failure(create({ ...FRANCE, response_format: { type: "json_schema", json_schema } }));
+    expect([error.status, error.code, error.param]).toEqual([400, "invalid_request", "response_format"]);
+    expect(error.message).toContain("multipleOf");
   });
 
   it("for a conversation that exceeds the context", async () => {

@@ -35,14 +35,14 @@ const MODELS: ServedModel[] = [
         { name: "verbosity", default: null },
       ],
     },
-    sampling: { temperature: 1, top_p: 1, top_k: 0 },
+    sampling: { temperature: 1, top_p: 1, top_k: 0, min_p: 0 },
   },
   {
     id: "plain",
     created: 1_700_000_000,
     context_length: 2048,
     profile: null,
-    sampling: { temperature: 0.2, top_p: 0.9, top_k: 0 },
+    sampling: { temperature: 0.2, top_p: 0.9, top_k: 0, min_p: 0 },
   },
 ];
 

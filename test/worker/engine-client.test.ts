@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { type Ending, EngineClient } from "../../gpu-worker/engine/client.ts";
-import type { SequenceRequest } from "../../gpu-worker/engine/sequence.ts";
+import { EngineClient } from "../../gpu-worker/engine/client.ts";
+import type { GenerationRequest } from "../../gpu-worker/engine/generation.ts";
+import type { Ending } from "../../gpu-worker/engine/inference-engine.ts";
 import { samplingSchema } from "../../schema/api/chat.ts";
 import { TINY_CONFIG, tinyDecoder } from "../fixtures/tiny-llama.ts";
 import { tinyTokenizer } from "../fixtures/tiny-tokenizer.ts";
@@ -29,7 +30,7 @@ async function start(model?: Uint8Array, onRestart?: (reason: string) => void) {
 function run(
   client: EngineClient,
   id: string,
-  overrides: Partial<SequenceRequest> = {},
+  overrides: Partial<GenerationRequest> = {},
 ): Promise<Ending & { text: string }> {
   return new Promise((resolve) => {
     let text = "";
@@ -48,7 +49,7 @@ function run(
 }
 
 /** What only a broken main thread would send: the engine thread dies of it. */
-const poison: Partial<SequenceRequest> = JSON.parse('{"sampling":null}');
+const poison: Partial<GenerationRequest> = JSON.parse('{"sampling":null}');
 
 describe("the engine's client", () => {
   it("tells what was in flight that the engine crashed, starts it again, and serves as before", async () => {

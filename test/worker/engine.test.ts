@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Engine, type EngineEvent, type EngineOptions } from "../../gpu-worker/engine/engine.ts";
+import type { GenerationRequest } from "../../gpu-worker/engine/generation.ts";
 import { kvPoolBytes } from "../../gpu-worker/engine/kv-pool.ts";
-import type { SequenceRequest } from "../../gpu-worker/engine/sequence.ts";
 import { DecoderSession } from "../../gpu-worker/runtime/decoder-session.ts";
+import { samplingSchema } from "../../schema/api/chat.ts";
 import { referenceLogits } from "../fixtures/reference-llama.ts";
 import { TINY_CONFIG, tinyDecoder, tinyWeights } from "../fixtures/tiny-llama.ts";
 import { tinyTokenizer } from "../fixtures/tiny-tokenizer.ts";
@@ -26,10 +27,10 @@ const prompt = (length: number, seed = 1) =>
 function request(
   id: string,
   length: number,
-  options: Partial<SequenceRequest["sampling"]> & { maxTokens?: number } = {},
+  options: Partial<GenerationRequest["sampling"]> & { maxTokens?: number } = {},
 ) {
   const { maxTokens = 20, ...sampling } = options;
-  const defaults = { temperature: 1, top_p: 1, top_k: 0, seed: 5, stop: [] };
+  const defaults = samplingSchema.parse({ seed: 5 });
   return { id, prompt: prompt(length, id.length), sampling: { ...defaults, ...sampling }, maxTokens };
 }
 
@@ -57,7 +58,7 @@ async function run(engine: Engine, between: (step: number, events: EngineEvent[]
   return { outcomes, mostRows };
 }
 
-async function alone(sequence: SequenceRequest): Promise<Outcome | undefined> {
+async function alone(sequence: GenerationRequest): Promise<Outcome | undefined> {
   const engine = engineWith();
   engine.submit(sequence);
   return (await run(engine)).outcomes.get(sequence.id);

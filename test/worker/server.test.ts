@@ -209,26 +209,63 @@ describe("a streamed answer", () => {
   it("frees its row when the edge hangs up, and a cancel then tells what was used", async () => {
     const abort = new AbortController();
     const request = generation({ stream: true, sampling: { max_tokens: 400 } });
-    const aborted = await metric('vllm:request_success_total{finished_reason="abort"}');
+    const aborted = await metric('vllm:request_success_total{model_name="tiny",finished_reason="abort"}');
     const response = await generate(request, { signal: abort.signal });
     const reader = response.body?.getReader();
     await reader?.read();
-    expect(await metric("vllm:num_requests_running")).toBe(1);
+    expect(await metric('vllm:num_requests_running{model_name="tiny"}')).toBe(1);
     abort.abort();
     const report = await (await client.send("POST", cancelPath(request.generation))).json();
     expect(report).toMatchObject({ id: request.generation, state: "cancelled" });
     const { usage } = report as { usage: { completion_tokens: number } };
     expect(usage.completion_tokens).toBeGreaterThan(0);
     expect(usage.completion_tokens).toBeLessThan(400);
-    expect(await metric("vllm:num_requests_running")).toBe(0);
-    expect(await metric('vllm:request_success_total{finished_reason="abort"}')).toBe(aborted + 1);
+    expect(await metric('vllm:num_requests_running{model_name="tiny"}')).toBe(0);
+    expect(await metric('vllm:request_success_total{model_name="tiny",finished_reason="abort"}')).toBe(aborted + 1);
+  });
+});
+
+describe("log-probabilities", () => {
+  type Entry = { token: string; logprob: number; bytes: number[] | null };
+  type Logprobs = { content: (Entry & { top_logprobs: Entry[] })[]; refusal: null };
+  const asked = (stream: boolean) => generation({ stream, sampling: { max_tokens: 40, logprobs: 2 } });
+
+  it("come with each token of a whole answer, in OpenAI's form", async () => {
+    const body = (await (await generate(asked(false))).json()) as {
+      choices: { message: { content: string }; logprobs: Logprobs; finish_reason: string }[];
+      usage: { completion_tokens: number };
+    };
+    const [choice] = body.choices;
+    const { content = [], refusal } = choice?.logprobs ?? {};
+    expect(refusal).toBeNull();
+    expect(content.length).toBe(body.usage.completion_tokens - (choice?.finish_reason === "stop" ? 1 : 0));
+    const spelled = Buffer.from(content.flatMap(({ bytes }) => bytes ?? []));
+    // A character that was cut off at the end is in no text.
+    expect(new TextDecoder().decode(spelled).startsWith(choice?.message.content ?? "?")).toBe(true);
+    for (const { top_logprobs, ...token } of content) {
+      // Greedy: what was taken was the most likely.
+      expect(top_logprobs).toHaveLength(2);
+      expect(top_logprobs[0]).toEqual(token);
+      expect(token.logprob).toBeLessThanOrEqual(0);
+    }
+  });
+
+  it("are the same in a stream, beside the text they belong to", async () => {
+    const frames = framesOf(await (await generate(asked(true))).text());
+    const whole = (await (await generate(asked(false))).json()) as { choices: { logprobs: Logprobs }[] };
+    const chunks = frames.flatMap(({ chunk }) => chunk.choices as { logprobs?: Logprobs }[]);
+    expect(chunks.flatMap(({ logprobs }) => logprobs?.content ?? [])).toEqual(whole.choices[0]?.logprobs.content);
+  });
+
+  it("are null where nobody asked", async () => {
+    expect(await (await generate(generation())).json()).toMatchObject({ choices: [{ logprobs: null }] });
   });
 });
 
 describe("load", () => {
   it("decodes two requests in one batch", async () => {
-    const together = 'attune:decode_batch_rows_bucket{le="2"}';
-    const single = 'attune:decode_batch_rows_bucket{le="1"}';
+    const together = 'attune:decode_batch_rows_bucket{le="2",model_name="tiny"}';
+    const single = 'attune:decode_batch_rows_bucket{le="1",model_name="tiny"}';
     const before = (await metric(together)) - (await metric(single));
     await Promise.all([1, 2].map(async () => (await generate(generation({ sampling: { max_tokens: 300 } }))).json()));
     expect((await metric(together)) - (await metric(single))).toBeGreaterThan(before + 30);
@@ -277,6 +314,10 @@ describe("a request that cannot be served", () => {
     expect(await refusal({ ...generation(), model: "other" })).toMatchObject({ status: 404, code: "model_not_found" });
     const badLevel = { ...generation(), steering: { ...STEERING, effective: { humor: 9 } } };
     expect(await refusal(badLevel)).toMatchObject({ status: 400, param: "steering.effective.humor" });
+    const unknownToken = { sampling: { logit_bias: { 1: 1, 999999: 1 } } };
+    expect(await refusal(generation(unknownToken))).toMatchObject({ status: 400, param: "logit_bias" });
+    const unknownStop = { sampling: { stop_token_ids: [999999] } };
+    expect(await refusal(generation(unknownStop))).toMatchObject({ status: 400, param: "stop_token_ids" });
     expect((await client.send("GET", "/v1/nothing")).status).toBe(404);
     expect((await client.send("POST", cancelPath("gen_unknown00"))).status).toBe(404);
   });

@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { parseChatRequest, samplingOf, withPersona } from "../../../edge/generations/request.ts";
-import { UNSUPPORTED_FIELDS } from "../../../schema/api/chat.ts";
+import { samplingSchema, UNSUPPORTED_FIELDS } from "../../../schema/api/chat.ts";
 
 const MINIMAL = { model: "m", messages: [{ role: "user", content: "Hi" }] };
 const parse = (fields: object) => parseChatRequest({ ...MINIMAL, ...fields });
 
 /** How the model samples by itself. */
-const MODEL = { temperature: 0.2, top_p: 0.9, top_k: 0 };
+const MODEL = { temperature: 0.2, top_p: 0.9, top_k: 0, min_p: 0.05 };
 
 describe("a chat request", () => {
   it.each([
@@ -20,6 +20,22 @@ describe("a chat request", () => {
     ["temperature", { temperature: 2.1 }],
     ["max_tokens", { max_tokens: 0 }],
     ["max_tokens", { max_tokens: 5, max_completion_tokens: 6 }],
+    ["min_p", { min_p: 1.1 }],
+    ["frequency_penalty", { frequency_penalty: 2.1 }],
+    ["presence_penalty", { presence_penalty: -2.1 }],
+    ["repetition_penalty", { repetition_penalty: 0 }],
+    ["logit_bias.12", { logit_bias: { 12: 101 } }],
+    ["logit_bias.Paris", { logit_bias: { Paris: 1 } }],
+    ["logit_bias", { logit_bias: Object.fromEntries(Array.from({ length: 1025 }, (_, id) => [id, 1])) }],
+    ["top_logprobs", { logprobs: true, top_logprobs: 21 }],
+    ["top_logprobs", { top_logprobs: 3 }],
+    ["stop_token_ids.0", { stop_token_ids: [-1] }],
+    ["min_tokens", { min_tokens: 6, max_tokens: 5 }],
+    ["min_tokens", { min_tokens: 513 }],
+    ["min_tokens", { min_tokens: 5, response_format: { type: "json_object" } }],
+    ["ignore_eos", { ignore_eos: true, response_format: { type: "json_object" } }],
+    ["response_format.type", { response_format: { type: "xml" } }],
+    ["response_format.json_schema.schema", { response_format: { type: "json_schema", json_schema: { name: "a" } } }],
   ])("with a wrong %s is refused, naming it", (param, fields) => {
     expect(() => parse(fields)).toThrow(expect.objectContaining({ code: "invalid_request", param }));
   });
@@ -34,7 +50,7 @@ describe("a chat request", () => {
   });
 
   it("may carry unsupported fields that ask for nothing, and fields nobody knows", () => {
-    const harmless = { n: 1, tools: [], frequency_penalty: 0, logit_bias: null, response_format: { type: "text" } };
+    const harmless = { n: 1, tools: [], functions: null };
     expect(parse({ ...harmless, user: "me", toString: 1 }).model).toBe("m");
   });
 
@@ -53,8 +69,7 @@ describe("a chat request", () => {
 
   it("is sampled as it asks, with either name for the length and either form of stop", () => {
     expect(samplingOf(parse({ max_tokens: 7, stop: "END", top_k: 5, seed: 3 }), MODEL)).toEqual({
-      temperature: 0.2,
-      top_p: 0.9,
+      ...samplingSchema.parse(MODEL),
       top_k: 5,
       seed: 3,
       stop: ["END"],
@@ -66,10 +81,52 @@ describe("a chat request", () => {
     });
   });
 
+  it("hands every sampling parameter to the worker as it is", () => {
+    const asked = {
+      temperature: 0.7,
+      top_p: 0.8,
+      top_k: 9,
+      min_p: 0.1,
+      frequency_penalty: 0.5,
+      presence_penalty: -0.5,
+      repetition_penalty: 1.1,
+      logit_bias: { 0: -100, 42: 3.5 },
+      seed: -4,
+      stop: ["END"],
+      stop_token_ids: [7],
+      ignore_eos: true,
+      min_tokens: 2,
+      max_tokens: 20,
+    };
+    expect(samplingOf(parse(asked), MODEL)).toEqual({ ...samplingSchema.parse({}), ...asked });
+  });
+
+  it("gets log-probabilities only where it says logprobs, with as many alternatives as top_logprobs", () => {
+    const logprobs = (fields: object) => samplingOf(parse(fields), MODEL).logprobs;
+    expect(logprobs({})).toBeNull();
+    expect(logprobs({ logprobs: false, top_logprobs: 0 })).toBeNull();
+    expect(logprobs({ logprobs: true })).toBe(0);
+    expect(logprobs({ logprobs: true, top_logprobs: 20 })).toBe(20);
+  });
+
+  it("is held to a response format only where that is JSON", () => {
+    const format = (response_format: unknown) => samplingOf(parse({ response_format }), MODEL).response_format;
+    expect(format({ type: "text" })).toBeNull();
+    expect(format({ type: "json_object" })).toEqual({ type: "json_object" });
+    const schema = { type: "object", properties: {} };
+    const asked = { type: "json_schema", json_schema: { name: "a", strict: true, description: "b", schema } };
+    expect(format(asked)).toEqual({ type: "json_schema", schema });
+  });
+
   it("leaves what it does not say, or says as null, to the model's defaults", () => {
     const defaults = samplingOf(parse({}), MODEL);
-    expect(samplingOf(parse({ temperature: null, stop: null, seed: null, max_tokens: null }), MODEL)).toEqual(defaults);
-    expect(defaults).toEqual({ ...MODEL, seed: null, stop: [], max_tokens: null });
+    const nulls = Object.fromEntries(
+      Object.keys(samplingSchema.shape)
+        .concat("top_logprobs", "max_completion_tokens")
+        .map((field) => [field, null]),
+    );
+    expect(samplingOf(parse(nulls), MODEL)).toEqual(defaults);
+    expect(defaults).toEqual(samplingSchema.parse(MODEL));
   });
 });
 

@@ -10,7 +10,7 @@ function drawMany(logits: Float32Array, options: Partial<SamplerOptions>, count 
   const random = seededRandom(11);
   const counts = new Map<number, number>();
   for (let draw = 0; draw < count; draw++) {
-    const token = sampleToken(logits, { temperature: 1, top_k: 0, top_p: 1, ...options }, random);
+    const token = sampleToken(logits, { temperature: 1, top_k: 0, top_p: 1, min_p: 0, ...options }, random);
     counts.set(token, (counts.get(token) ?? 0) + 1);
   }
   return counts;
@@ -53,6 +53,32 @@ describe("sampleToken", () => {
     expect(tokens(drawMany(logits, { top_k: 2, top_p: 0.55 }))).toEqual([0]);
   });
 
+  it("keeps the tokens at least min_p times as likely as the most likely one", () => {
+    const logits = Float32Array.of(0.4, 0.3, 0.2, 0.1).map(Math.log);
+    expect(tokens(drawMany(logits, { min_p: 0 }))).toEqual([0, 1, 2, 3]);
+    expect(tokens(drawMany(logits, { min_p: 0.49 }))).toEqual([0, 1, 2]);
+    expect(tokens(drawMany(logits, { min_p: 0.51 }))).toEqual([0, 1]);
+    expect(tokens(drawMany(logits, { min_p: 1 }))).toEqual([0]);
+    // Twice the temperature takes the square root of the ratios.
+    expect(tokens(drawMany(logits, { min_p: 0.49, temperature: 2 }))).toEqual([0, 1, 2, 3]);
+  });
+
+  it("measures top_k and top_p within what min_p has left", () => {
+    const logits = Float32Array.of(0.4, 0.3, 0.2, 0.1).map(Math.log);
+    expect(tokens(drawMany(logits, { min_p: 0.49, top_k: 4 }))).toEqual([0, 1, 2]);
+    // Of .4, .3 and .2, two reach 77 %; of all four it would take three.
+    expect(tokens(drawMany(logits, { min_p: 0.49, top_p: 0.77 }))).toEqual([0, 1]);
+    expect(tokens(drawMany(logits, { top_p: 0.77 }))).toEqual([0, 1, 2]);
+  });
+
+  it("draws only what is possible, however much more top_k and top_p would keep", () => {
+    const logits = new Float32Array(400).fill(Number.NEGATIVE_INFINITY);
+    logits.set([1, 0, -40], 200);
+    for (const options of [{ top_k: 40 }, { top_p: 0.999999 }, {}]) {
+      expect(tokens(drawMany(logits, options))).toEqual([200, 201]);
+    }
+  });
+
   it("always returns a token of the vocabulary, whatever the logits", () => {
     const logit = fc.oneof(fc.float({ noNaN: true }), fc.constant(Number.NEGATIVE_INFINITY));
     fc.assert(
@@ -61,10 +87,11 @@ describe("sampleToken", () => {
         fc.constantFrom(0, 0.01, 1, 2),
         fc.integer({ min: 0, max: 60 }),
         fc.constantFrom(0.01, 0.5, 1),
-        (values, temperature, top_k, top_p) => {
+        fc.constantFrom(0, 0.05, 1),
+        (values, temperature, top_k, top_p, min_p) => {
           const finite = values.some((value) => Number.isFinite(value)) ? values : [0, ...values];
           const logits = Float32Array.from(finite);
-          const token = sampleToken(logits, { temperature, top_k, top_p }, seededRandom(1));
+          const token = sampleToken(logits, { temperature, top_k, top_p, min_p }, seededRandom(1));
           expect(Number.isInteger(token) && token >= 0 && token < logits.length).toBe(true);
           if (temperature <= 1) expect(logits[token]).not.toBe(Number.NEGATIVE_INFINITY);
         },

@@ -1,0 +1,63 @@
+import type { Sampling } from "../../schema/api/chat.ts";
+import { type Advance, Answer } from "./answer.ts";
+import type { Vocabulary } from "./engine.ts";
+import { guide } from "./guidance.ts";
+import { Sequence } from "./sequence.ts";
+
+/** A conversation that is ready to be continued: tokens in, tokens out. */
+export type GenerationRequest = {
+  id: string;
+  /** Token ids, at least one. */
+  prompt: number[];
+  sampling: Omit<Sampling, "max_tokens">;
+  /** Longest answer, in tokens. */
+  maxTokens: number;
+  /** Shared with the grammar that the answer must follow (token-mask.ts). */
+  mask?: SharedArrayBuffer;
+  /** Classifier-free guidance: away from what the model would say to another prompt, by a factor of 1 or more. */
+  guidance?: { prompt: number[]; strength: number };
+};
+
+/** One answer in the making: the sequence it continues and, under guidance, the one it is steered away from. */
+export class Generation {
+  readonly id: string;
+  /** The steered prompt first. They are computed together and continued by the same tokens. */
+  readonly sequences: readonly Sequence[];
+  /** Tokens of each sequence at the end of the longest possible answer. */
+  readonly finalLengths: readonly number[];
+  readonly #strength: number;
+  readonly #answer: Answer;
+
+  constructor(request: GenerationRequest, arrival: number, vocabulary: Vocabulary) {
+    const reproducible = request.sampling.seed !== null;
+    this.id = request.id;
+    this.sequences = promptsOf(request).map((prompt) => new Sequence(prompt, arrival, reproducible));
+    this.finalLengths = finalLengths(request);
+    this.#strength = request.guidance?.strength ?? 1;
+    this.#answer = new Answer(request, vocabulary);
+  }
+
+  get completionTokens(): number {
+    return this.#answer.tokens;
+  }
+
+  /** Draws the next token where all sequences have their logits, and says what it adds to the answer. */
+  advance(): Advance | null {
+    const [steered, against] = this.sequences;
+    if (steered === undefined || steered.logits === null || against?.logits === null) return null;
+    const logits = against === undefined ? steered.logits : guide(steered.logits, against.logits, this.#strength);
+    const { token, advance } = this.#answer.next(logits);
+    for (const sequence of this.sequences) sequence.push(token);
+    return advance;
+  }
+}
+
+/** The prompts of a request's sequences. */
+function promptsOf({ prompt, guidance }: GenerationRequest): number[][] {
+  return guidance === undefined ? [prompt] : [prompt, guidance.prompt];
+}
+
+/** Tokens of each of a request's sequences at the end of its longest possible answer. */
+export function finalLengths(request: GenerationRequest): number[] {
+  return promptsOf(request).map((prompt) => prompt.length + request.maxTokens);
+}

@@ -1,0 +1,40 @@
+import type { ServedModel } from "../../schema/api/models.ts";
+import { AttuneError } from "../../schema/wire/errors.ts";
+import type { ModelHost } from "./model-host.ts";
+
+/** All models that one worker serves. The first is the main one, whose engine the worker cannot do without. */
+export class ModelHosts {
+  readonly main: ModelHost;
+  readonly #all: readonly ModelHost[];
+
+  constructor(main: ModelHost, others: readonly ModelHost[]) {
+    this.main = main;
+    this.#all = [main, ...others];
+  }
+
+  get models(): ServedModel[] {
+    return this.#all.map(({ model }) => model);
+  }
+
+  /** The longest that any engine with work has been silent, in seconds. */
+  get silence(): number {
+    return Math.max(...this.#all.map(({ engine }) => engine.current?.silence ?? 0));
+  }
+
+  /** @throws AttuneError `model_not_found`, naming those that there are */
+  find(id: string): ModelHost {
+    const host = this.#all.find(({ model }) => model.id === id);
+    if (host !== undefined) return host;
+    const served = this.models.map((model) => model.id).join(" and ");
+    throw new AttuneError("model_not_found", `This worker serves ${served}, not ${id}.`, { param: "model" });
+  }
+
+  /** Ends a sequence, in whichever engine it is. */
+  cancel(generation: string): void {
+    for (const { engine } of this.#all) engine.current?.cancel(generation);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#all.map(({ engine }) => engine.close()));
+  }
+}
