@@ -85,12 +85,17 @@ export const BEST_LEVELS: Record<Attribute, Level> = {
   verbosity: 2,
 };
 
+/** Classifier-free guidance factor: 1 is plain conditioning, more amplifies it. Far beyond 3, answers fall apart. */
+export const strengthSchema = z.number().min(1).max(5);
+
 /**
  * Stored with a model that was trained on attributes: which ones, in which order, and how they are rendered.
  * Data, never code, so that a team's own model brings its own.
  */
 export const steeringProfileSchema = z.strictObject({
   template: z.literal("chatml"),
+  /** Strength used where the request gives none; 1 where it is left out. */
+  strength: strengthSchema.optional(),
   attributes: z
     .array(
       z.strictObject({

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { attributeLevelsSchema, attributeSchema, levelSchema } from "./attributes.ts";
+import { attributeLevelsSchema, attributeSchema, levelSchema, strengthSchema } from "./attributes.ts";
 
 /** How the levels reach the model: as the trained label line, as an instruction in words, or not at all. */
 const steeringMethodSchema = z.enum(["label_line", "words", "none"]);
@@ -22,6 +22,8 @@ export type Clamp = z.infer<typeof clampSchema>;
 export const effectiveSteeringSchema = z.strictObject({
   effective: attributeLevelsSchema,
   method: steeringMethodSchema,
+  /** How strongly, and away from which levels (none: from the unsteered model). Left out where strength is 1. */
+  guidance: z.strictObject({ strength: strengthSchema, against: attributeLevelsSchema }).optional(),
   preset: z.strictObject({ slug: z.string(), version: z.int().positive() }).nullable(),
   clamped: z.array(clampSchema),
   /** Asked for, but the model was not trained on them, so they did not reach it. */

@@ -52,7 +52,7 @@ export async function planGeneration(c: Context<Edge>, worker: InferenceWorker):
       dialect: "openai",
       model: model.id,
       messages,
-      steering: resolveSteering(chat.steer?.attributes ?? {}, preset, model.profile),
+      steering: resolveSteering(chat.steer ?? {}, preset, model.profile),
       sampling,
       stream: chat.stream ?? false,
       include_usage: chat.stream_options?.include_usage ?? false,

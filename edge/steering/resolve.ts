@@ -12,6 +12,7 @@ import {
   type SteeringProfile,
 } from "../../schema/attributes.ts";
 import type { Clamp, EffectiveSteering } from "../../schema/steering.ts";
+import { AttuneError } from "../../schema/wire/errors.ts";
 
 /** What of a preset decides on levels. */
 export type SteeringPreset = { slug: string; version: number; attributes: AttributeLevels; bounds: Bounds };
@@ -55,18 +56,65 @@ function wasAskedFor({ requested, preset, bound }: Wishes): boolean {
   return preset !== undefined && (requested === undefined || bound !== undefined);
 }
 
+/** What of a request decides on levels. */
+export type SteeringRequest = {
+  attributes?: RequestedLevels | undefined;
+  strength?: number | undefined;
+  against?: AttributeLevels | undefined;
+};
+
+/**
+ * How strongly to steer and away from what; `null` for plain steering. An attribute that the preset bounds cannot be steered
+ * against: away from a low level is towards a high one.
+ *
+ * @throws AttuneError `invalid_request`
+ */
+function resolveGuidance(
+  { strength, against = {} }: SteeringRequest,
+  preset: SteeringPreset | null,
+  profile: SteeringProfile | null,
+): EffectiveSteering["guidance"] | null {
+  const applied = strength ?? profile?.strength ?? 1;
+  const levels: AttributeLevels = {};
+  for (const attribute of ATTRIBUTES) {
+    const level = against[attribute];
+    if (level === undefined) continue;
+    if (preset !== null && boundOf(preset.bounds, attribute) !== undefined) {
+      throw new AttuneError(
+        "invalid_request",
+        `steer.against.${attribute}: the preset ${preset.slug} bounds ${attribute}, so it cannot be steered against. Leave it out.`,
+        { param: `steer.against.${attribute}` },
+      );
+    }
+    if (profile === null || profile.attributes.some((entry) => entry.name === attribute)) levels[attribute] = level;
+  }
+  if (applied > 1) return { strength: applied, against: levels };
+  if (Object.keys(against).length === 0) return null;
+  throw new AttuneError(
+    "invalid_request",
+    "steer.against: needs a steer.strength above 1, or there is nothing to steer away from.",
+    {
+      param: "steer.against",
+    },
+  );
+}
+
 /**
  * Effective steering = request ∩ preset, for a model with or without a steering profile.
  *
  * What the request leaves out takes the preset's level, then the profile's default. `null` leaves an attribute out, unless the
- * preset bounds it: then the preset's level, the default or the bound's lower end applies. Only what was asked for and not given
- * counts as clamped. Attributes the profile was not trained on do not reach the model.
+ * preset bounds it: then the preset's level, the default or the best behaviour within the bound applies. Only what was asked
+ * for and not given counts as clamped. Attributes the profile was not trained on do not reach the model. Strength is the request's,
+ * then the profile's; with no level to steer by there is nothing to strengthen.
+ *
+ * @throws AttuneError `invalid_request` where `against` cannot apply
  */
 export function resolveSteering(
-  requested: RequestedLevels,
+  request: SteeringRequest,
   preset: SteeringPreset | null,
   profile: SteeringProfile | null,
 ): EffectiveSteering {
+  const requested = request.attributes ?? {};
   const effective: AttributeLevels = {};
   const clamped: Clamp[] = [];
   const notTrained: Attribute[] = [];
@@ -93,9 +141,11 @@ export function resolveSteering(
   }
 
   const method = Object.keys(effective).length === 0 ? "none" : profile === null ? "words" : "label_line";
+  const guidance = resolveGuidance(request, preset, profile);
   return {
     effective,
     method,
+    ...(guidance !== null && method !== "none" && { guidance }),
     preset: preset === null ? null : { slug: preset.slug, version: preset.version },
     clamped,
     not_trained: notTrained,

@@ -1,5 +1,7 @@
 import { DEFAULT_MAX_TOKENS, type Message } from "../../schema/api/chat.ts";
 import type { ServedModel } from "../../schema/api/models.ts";
+import type { AttributeLevels } from "../../schema/attributes.ts";
+import type { EffectiveSteering } from "../../schema/steering.ts";
 import { AttuneError } from "../../schema/wire/errors.ts";
 import type { GenerateRequest } from "../../schema/wire/generate.ts";
 import type { GenerationRequest } from "../engine/generation.ts";
@@ -25,12 +27,30 @@ export type ModelHost = {
 export function toSequence({ model, tokenizer, template }: ModelHost, request: GenerateRequest): GenerationRequest {
   const { messages, steering } = request;
   refuseHopeless(messages, model, tokenizer);
-  const prompt = renderPrompt(tokenizer, template, { messages, steering, profile: model.profile });
+  const render = (applied: EffectiveSteering) =>
+    renderPrompt(tokenizer, template, { messages, steering: applied, profile: model.profile });
+  const prompt = render(steering);
+  const against =
+    steering.guidance === undefined ? prompt : render(steeredAgainst(steering, steering.guidance.against));
   const { max_tokens: wished, ...sampling } = request.sampling;
-  const room = model.context_length - prompt.length;
+  const longest = Math.max(prompt.length, against.length);
+  const room = model.context_length - longest;
   const needed = wished ?? 1;
-  if (room < needed) throw tooLong(model, `${prompt.length}`, `${needed}`);
-  return { id: request.generation, prompt, sampling, maxTokens: wished ?? Math.min(DEFAULT_MAX_TOKENS, room) };
+  if (room < needed) throw tooLong(model, `${longest}`, `${needed}`);
+  const sequence = {
+    id: request.generation,
+    prompt,
+    sampling,
+    maxTokens: wished ?? Math.min(DEFAULT_MAX_TOKENS, room),
+  };
+  // Two prompts that are the same have no difference to amplify.
+  if (steering.guidance === undefined || String(prompt) === String(against)) return sequence;
+  return { ...sequence, guidance: { prompt: against, strength: steering.guidance.strength } };
+}
+
+/** The steering of what an answer is guided away from: other levels by the same method, or none. */
+function steeredAgainst(steering: EffectiveSteering, levels: AttributeLevels): EffectiveSteering {
+  return { ...steering, effective: levels, method: Object.keys(levels).length === 0 ? "none" : steering.method };
 }
 
 function tooLong({ context_length }: ServedModel, prompt: string, answer: string): AttuneError {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { requestedLevelsSchema } from "../attributes.ts";
+import { attributeLevelsSchema, requestedLevelsSchema, strengthSchema } from "../attributes.ts";
 import { SLUG_PATTERN } from "./presets.ts";
 import { responseFormatRequestSchema, responseFormatSchema } from "./response-format.ts";
 
@@ -27,6 +27,10 @@ export type Message = z.infer<typeof messageSchema>;
 /** What the caller steers by. */
 const steerRequestSchema = z.strictObject({
   attributes: requestedLevelsSchema.optional(),
+  /** Above 1 the answer follows the attributes more strongly, at the cost of a second row in the batch. */
+  strength: strengthSchema.optional(),
+  /** What `strength` steers away from; without it, from the model without attributes. */
+  against: attributeLevelsSchema.optional(),
   /** `slug` or `slug:version`; the same as `model: "name@slug"`. */
   preset: z
     .string()

@@ -73,6 +73,18 @@ describe("the openai client", () => {
     expect(short.usage?.completion_tokens ?? 0).toBeLessThan(long.usage?.completion_tokens ?? 0);
   });
 
+  it("steers more strongly where that is asked for", async () => {
+    const ask = (steer: object) =>
+      create({ ...FRANCE, max_tokens: 40, steer: { attributes: { verbosity: 0 }, ...steer } });
+    const strong = await ask({ strength: 2 });
+    expect(strong.steer.guidance).toEqual({ strength: 2, against: {} });
+    const [plain, against] = [await ask({}), await ask({ strength: 2, against: { verbosity: 4 } })];
+    expect(plain.steer.guidance).toBeUndefined();
+    // The prompt that an answer is guided away from is not charged.
+    expect(strong.usage?.prompt_tokens).toBe(plain.usage?.prompt_tokens);
+    expect(new Set([strong, plain, against].map(({ choices }) => choices[0]?.message.content)).size).toBeGreaterThan(1);
+  });
+
   it("obeys max_tokens, stop strings and the seed", async () => {
     const counting: ChatBody = { ...FRANCE, messages: [{ role: "user", content: "Count from 1 to 20." }] };
     const cut = await create({ ...counting, max_tokens: 7 });

@@ -173,6 +173,25 @@ describe("an answer without streaming", () => {
   });
 });
 
+describe("a guided answer", () => {
+  it("follows its label line more strongly, and says how strongly", async () => {
+    const ask = async (guidance?: EffectiveSteering["guidance"]) => {
+      const steering = { ...STEERING, ...(guidance && { guidance }) };
+      const response = await generate(generation({ steering, sampling: { max_tokens: 30 } }));
+      const body = (await response.json()) as { choices: { message: { content: string } }[]; steer: EffectiveSteering };
+      expect(body.steer.guidance).toEqual(guidance);
+      return body.choices[0]?.message.content;
+    };
+    const plain = await ask();
+    expect(await ask({ strength: 1, against: {} })).toBe(plain);
+    // Away from itself: nothing to amplify.
+    expect(await ask({ strength: 3, against: STEERING.effective })).toBe(plain);
+    const away = await ask({ strength: 3, against: {} });
+    expect(away).not.toBe(plain);
+    expect(await ask({ strength: 3, against: { verbosity: 4 } })).not.toBe(away);
+  });
+});
+
 describe("a streamed answer", () => {
   it("comes as OpenAI chunks whose ids count its tokens, and ends with the steering echo", async () => {
     const request = generation({ stream: true, sampling: { max_tokens: 12 } });

@@ -77,7 +77,7 @@ describe("effective steering", () => {
     (asked, preset, fallback, bound, applied, reason) => {
       const requested = asked === "-" ? {} : { verbosity: asked };
       const saved = presetOf(preset === "-" ? undefined : preset, bound === "-" ? undefined : bound);
-      const steering = resolveSteering(requested, saved, profileOf(fallback));
+      const steering = resolveSteering({ attributes: requested }, saved, profileOf(fallback));
       expect(steering).toEqual({
         effective: applied === null ? {} : { verbosity: applied },
         method: applied === null ? "none" : "label_line",
@@ -91,7 +91,7 @@ describe("effective steering", () => {
 
   it("lists attributes in their one order, whatever order they were asked in", () => {
     const requested = { verbosity: 1, humor: 2, quality: 3 } as const;
-    const { effective } = resolveSteering(requested, null, null);
+    const { effective } = resolveSteering({ attributes: requested }, null, null);
     expect(Object.keys(effective)).toEqual(["quality", "humor", "verbosity"]);
   });
 
@@ -103,20 +103,20 @@ describe("effective steering", () => {
       bounds: { toxicity: { locked: 0 }, coherence: { min: 2 }, quality: { max: 1 } },
     };
     const requested = { helpfulness: 4, correctness: null, creativity: null, quality: 4, verbosity: 3 } as const;
-    const steering = resolveSteering(requested, preset, profileOf(2));
+    const steering = resolveSteering({ attributes: requested }, preset, profileOf(2));
     expect(steering.effective).toEqual({ verbosity: 3 });
     expect(steering.not_trained).toEqual(["quality", "toxicity", "humor", "helpfulness"]);
     expect(steering.clamped).toEqual([]);
   });
 
   it("steers a model without a profile in words, and says so", () => {
-    const steering = resolveSteering({ humor: 4 }, presetOf(1, { max: 2 }), null);
+    const steering = resolveSteering({ attributes: { humor: 4 } }, presetOf(1, { max: 2 }), null);
     expect(steering).toMatchObject({ effective: { humor: 4, verbosity: 1 }, method: "words", not_trained: [] });
     expect(steering.note).toMatch(/not trained on attributes.*in words/);
   });
 
   it("does nothing to a model without a profile that nobody steers", () => {
-    expect(resolveSteering({ humor: null }, null, null)).toEqual({
+    expect(resolveSteering({ attributes: { humor: null } }, null, null)).toEqual({
       effective: {},
       method: "none",
       preset: null,
@@ -149,7 +149,11 @@ describe("effective steering", () => {
         subset(bound),
         profile,
         (requested, attributes, bounds, trained) => {
-          const steering = resolveSteering(requested, { slug: "p", version: 1, attributes, bounds }, trained);
+          const steering = resolveSteering(
+            { attributes: requested },
+            { slug: "p", version: 1, attributes, bounds },
+            trained,
+          );
           expect(effectiveSteeringSchema.parse(steering)).toEqual(steering);
           for (const attribute of ATTRIBUTES) {
             const applied = steering.effective[attribute];
@@ -163,5 +167,39 @@ describe("effective steering", () => {
         },
       ),
     );
+  });
+});
+
+describe("guidance", () => {
+  const levels = { attributes: { verbosity: 1 } } as const;
+  const guidanceOf = (...[request, preset, profile]: Parameters<typeof resolveSteering>) =>
+    resolveSteering({ ...levels, ...request }, preset, profile).guidance;
+
+  it("is what the request asks for, else what the profile says, else none", () => {
+    const strong = { ...profileOf(null), strength: 1.5 };
+    expect(guidanceOf({ strength: 2 }, null, strong)).toEqual({ strength: 2, against: {} });
+    expect(guidanceOf({}, null, strong)).toEqual({ strength: 1.5, against: {} });
+    expect(guidanceOf({ strength: 1 }, null, strong)).toBeUndefined();
+    expect(guidanceOf({}, null, profileOf(null))).toBeUndefined();
+    expect(guidanceOf({ strength: 2 }, null, null)).toEqual({ strength: 2, against: {} });
+  });
+
+  it("is none where no level reaches the model", () => {
+    expect(resolveSteering({ strength: 2 }, null, null).guidance).toBeUndefined();
+  });
+
+  it("steers against the levels given, of those the model was trained on", () => {
+    const against = { verbosity: 4, humor: 3 } as const;
+    expect(guidanceOf({ strength: 2, against }, null, profileOf(null))?.against).toEqual({ verbosity: 4 });
+    expect(guidanceOf({ strength: 2, against }, null, null)?.against).toEqual(against);
+  });
+
+  it("is refused against what a preset bounds, or without strength", () => {
+    const bounded = presetOf(undefined, { max: 2 });
+    const against = { verbosity: 0 } as const;
+    expect(() => guidanceOf({ strength: 2, against }, bounded, null)).toThrow(
+      /steer\.against\.verbosity: the preset tutor bounds/,
+    );
+    expect(() => guidanceOf({ against }, null, null)).toThrow(/steer\.against: needs a steer\.strength above 1/);
   });
 });
