@@ -3,7 +3,7 @@ import { pino } from "pino";
 import type { Precision } from "./graph/layers.ts";
 import { pullModel } from "./model/pull.ts";
 import { ensureDecoder } from "./runtime/decoder-files.ts";
-import { serve } from "./server/serve.ts";
+import { type ServeOptions, serve } from "./server/serve.ts";
 
 const SECRET_VARIABLE = "ATTUNE_WORKER_SECRET";
 
@@ -57,6 +57,9 @@ type ServeFlags = {
   adapter?: string;
   profile?: string;
   precision: Precision;
+  remote?: string;
+  remoteModel?: string;
+  remoteKeyEnv?: string;
   host: string;
   port: number;
   threads: number;
@@ -76,6 +79,15 @@ program
   .addOption(adapterOption)
   .addOption(new Option("--profile <file>", "steering profile of a model trained on attributes").env("ATTUNE_PROFILE"))
   .addOption(precisionOption)
+  .addOption(
+    new Option("--remote <url>", "OpenAI-compatible server that has the model; nothing is computed here").env(
+      "ATTUNE_REMOTE",
+    ),
+  )
+  .addOption(new Option("--remote-model <name>", "what that server calls the model or LoRA").env("ATTUNE_REMOTE_MODEL"))
+  .addOption(
+    new Option("--remote-key-env <variable>", "variable that holds that server's key").env("ATTUNE_REMOTE_KEY_ENV"),
+  )
   .addOption(new Option("--host <address>", "address to listen on").env("ATTUNE_HOST").default("127.0.0.1"))
   .addOption(number("--port <number>", "port to listen on, 0 for any free one", "ATTUNE_PORT", 8700))
   .addOption(number("--threads <number>", "physical cores to compute on, 0 for all", "ATTUNE_THREADS", 0))
@@ -87,6 +99,20 @@ program
   .addOption(number("--drain <seconds>", "how long a stop lets running requests finish", "ATTUNE_DRAIN", 30))
   .action(runServer);
 
+function remoteOf({ remote, remoteModel, remoteKeyEnv }: ServeFlags): ServeOptions["remote"] {
+  if (remote === undefined) {
+    if (remoteModel === undefined && remoteKeyEnv === undefined) return undefined;
+    throw new Error("--remote-model and --remote-key-env say how to use a server: name it with --remote.");
+  }
+  if (!/^https?:\/\//.test(remote) || !URL.canParse(remote)) {
+    throw new Error(`--remote ${remote} is not a URL such as http://127.0.0.1:8000.`);
+  }
+  if (remoteKeyEnv === undefined) return { url: remote, model: remoteModel };
+  const key = process.env[remoteKeyEnv] ?? "";
+  if (key === "") throw new Error(`${remoteKeyEnv}, which --remote-key-env names, is not set.`);
+  return { url: remote, model: remoteModel, key };
+}
+
 async function runServer(flags: ServeFlags): Promise<void> {
   const logger = pino();
   const secret = process.env[SECRET_VARIABLE] ?? "";
@@ -96,7 +122,7 @@ async function runServer(flags: ServeFlags): Promise<void> {
     );
   }
   const gguf = await pullModel({ path: flags.model });
-  const worker = await serve({ ...flags, gguf, secret }, logger);
+  const worker = await serve({ ...flags, remote: remoteOf(flags), gguf, secret }, logger);
   process.send?.({ type: "listening", url: worker.url });
   logger.info({ url: worker.url, model: flags.id }, "listening");
 
@@ -109,7 +135,10 @@ async function runServer(flags: ServeFlags): Promise<void> {
   };
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
-  await worker.ready;
+  await worker.ready.catch((error: unknown) => {
+    if (!stopping) throw error;
+  });
+  if (stopping) return;
   logger.info("ready");
   // Without its engine the worker is of no use; whoever supervises the process starts a new one.
   const reason = await worker.stopped;

@@ -1,11 +1,11 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { AttuneError } from "../../schema/wire/errors.ts";
 import type { GenerationRequest } from "./generation.ts";
 import type { InferenceEngine, QueueLimits, SequenceListener } from "./inference-engine.ts";
 import { completionRequest } from "./remote/completion-request.ts";
 import { RemoteGeneration } from "./remote/remote-generation.ts";
-import { chooseModel, type RemoteModel, RemoteSetupError } from "./remote/remote-model.ts";
+import type { RemoteModel } from "./remote/remote-model.ts";
 import { RemoteServer } from "./remote/remote-server.ts";
+import { RemoteWatch } from "./remote/remote-watch.ts";
 import { describe, isUnreachable } from "./remote/unreachable.ts";
 
 export type RemoteEngineOptions = {
@@ -26,9 +26,6 @@ export type RemoteEngineOptions = {
 const POLL_MS = 2000;
 const PATIENCE_MS = 30_000;
 
-/** Longest wait for an answer to a question about health, in milliseconds: a busy server may be slow. */
-const HEALTH_TIMEOUT = 10_000;
-
 /**
  * An engine on another machine, or many: an OpenAI-compatible completions server. Prompts are rendered and tokenised here, so the
  * server needs no chat template and knows nothing of steering; it applies sampling and stops, and its count of tokens is the usage.
@@ -38,27 +35,30 @@ const HEALTH_TIMEOUT = 10_000;
  */
 export class RemoteEngine implements InferenceEngine {
   readonly holdsToFormats = true;
-  readonly #options: RemoteEngineOptions;
   readonly #limits: QueueLimits;
   readonly #server: RemoteServer;
+  readonly #watch: RemoteWatch;
   readonly #inFlight = new Map<string, RemoteGeneration>();
   readonly #runs = new Set<Promise<void>>();
   readonly #loaded = Promise.withResolvers<void>();
   readonly #gone = Promise.withResolvers<string>();
-  readonly #closing = new AbortController();
-  readonly #watching: Promise<void>;
-  /** `null` while the server cannot be used. */
-  #model: RemoteModel | null = null;
-  #lost = false;
-  #lastSign = performance.now();
 
   constructor(options: RemoteEngineOptions, limits: QueueLimits) {
-    this.#options = options;
+    const { url, model, key, onLost = () => {}, pollMs = POLL_MS, patienceMs = PATIENCE_MS } = options;
     this.#limits = limits;
-    this.#server = new RemoteServer(options.url, options.key);
+    this.#server = new RemoteServer(url, key);
     // Not everybody waits for it.
     this.#loaded.promise.catch(() => {});
-    this.#watching = this.#watch();
+    this.#watch = new RemoteWatch(this.#server, {
+      model,
+      pollMs,
+      onFound: () => this.#loaded.resolve(),
+      onAway: (reason) => {
+        if (this.#watch.silence >= patienceMs) this.#loseAll(`The server is lost: ${reason}`);
+      },
+      onLost: (reason) => onLost(`${this.#server.name}: ${reason}`),
+      onHopeless: (reason) => this.#stop(`The inference server at ${this.#server.name} cannot be used: ${reason}.`),
+    });
   }
 
   get ready(): Promise<void> {
@@ -70,7 +70,7 @@ export class RemoteEngine implements InferenceEngine {
   }
 
   get isReady(): boolean {
-    return this.#model !== null;
+    return this.#watch.model !== null;
   }
 
   get running(): number {
@@ -82,7 +82,7 @@ export class RemoteEngine implements InferenceEngine {
   }
 
   get silence(): number {
-    return this.#inFlight.size === 0 ? 0 : (performance.now() - this.#lastSign) / 1000;
+    return this.#inFlight.size === 0 ? 0 : this.#watch.silence / 1000;
   }
 
   /**
@@ -92,7 +92,7 @@ export class RemoteEngine implements InferenceEngine {
    * `unsupported_parameter` for what the server would ignore
    */
   submit(request: GenerationRequest, listener: SequenceListener): void {
-    const model = this.#model;
+    const { model } = this.#watch;
     if (model === null) {
       throw new AttuneError("worker_unavailable", "The inference server cannot be reached. Try again shortly.");
     }
@@ -113,12 +113,10 @@ export class RemoteEngine implements InferenceEngine {
   }
 
   async close(): Promise<void> {
-    this.#closing.abort();
     const reason = "this worker is closing";
-    for (const generation of this.#inFlight.values()) generation.lose(reason);
-    this.#loaded.reject(new Error(reason));
-    this.#gone.resolve(reason);
-    await Promise.all([this.#watching, ...this.#runs]);
+    this.#loseAll(reason);
+    this.#stop(reason);
+    await Promise.all([this.#watch.close(), ...this.#runs]);
   }
 
   async #run(
@@ -138,58 +136,22 @@ export class RemoteEngine implements InferenceEngine {
   async *#heard<Chunk>(chunks: AsyncIterable<Chunk>): AsyncGenerator<Chunk> {
     try {
       for await (const chunk of chunks) {
-        this.#lastSign = performance.now();
+        this.#watch.hear();
         yield chunk;
       }
     } catch (error) {
-      if (isUnreachable(error)) this.#lose(describe(error));
+      if (isUnreachable(error)) this.#watch.lose(describe(error));
       throw error;
     }
   }
 
-  async #watch(): Promise<void> {
-    const { signal } = this.#closing;
-    while (!signal.aborted) {
-      await this.#check(signal);
-      await delay(this.#options.pollMs ?? POLL_MS, undefined, { signal }).catch(() => {});
-    }
+  #loseAll(reason: string): void {
+    for (const generation of this.#inFlight.values()) generation.lose(reason);
   }
 
-  async #check(closing: AbortSignal): Promise<void> {
-    const signal = AbortSignal.any([closing, AbortSignal.timeout(HEALTH_TIMEOUT)]);
-    try {
-      await this.#server.checkHealth(signal);
-      // A server that was away may have come back with another model.
-      if (this.#model === null) this.#found(chooseModel(await this.#server.listModels(signal), this.#options.model));
-      this.#lastSign = performance.now();
-    } catch (error) {
-      if (closing.aborted) return;
-      const reason = describe(error);
-      this.#lose(reason);
-      if (error instanceof RemoteSetupError) this.#giveUp(reason);
-    }
-  }
-
-  #found(model: RemoteModel): void {
-    this.#model = model;
-    this.#lost = false;
-    this.#loaded.resolve();
-  }
-
-  #lose(reason: string): void {
-    this.#model = null;
-    if (!this.#lost) this.#options.onLost?.(`${this.#options.url}: ${reason}`);
-    this.#lost = true;
-    if (performance.now() - this.#lastSign < (this.#options.patienceMs ?? PATIENCE_MS)) return;
-    for (const generation of this.#inFlight.values()) generation.lose(`The server is lost: ${reason}`);
-  }
-
-  /** There is nothing to wait for. */
-  #giveUp(reason: string): void {
-    this.#closing.abort();
-    const message = `The inference server at ${this.#options.url} cannot be used: ${reason}.`;
-    this.#loaded.reject(new Error(message));
-    this.#gone.resolve(message);
+  #stop(reason: string): void {
+    this.#loaded.reject(new Error(reason));
+    this.#gone.resolve(reason);
   }
 
   #refuseWhenFull(promptTokens: number): void {

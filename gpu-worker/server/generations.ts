@@ -2,29 +2,22 @@ import type { ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import { AttuneError, invalidRequest } from "../../schema/wire/errors.ts";
 import {
-  COMPLETION_TOKENS_HEADER,
   type GenerateRequest,
   type GenerationReport,
   generateRequestSchema,
   PROMPT_TOKENS_HEADER,
 } from "../../schema/wire/generate.ts";
 import type { Ending, SequenceListener } from "../engine/inference-engine.ts";
+import { answerWriter } from "./answer-writer.ts";
 import { Arrivals } from "./arrivals.ts";
 import { GenerationLog } from "./generation-log.ts";
 import { Grammars } from "./grammars.ts";
 import type { ModelMetrics } from "./metrics.ts";
 import { type ModelHost, toSequence } from "./model-host.ts";
 import type { ModelHosts } from "./model-hosts.ts";
-import { type AnswerHead, OpenAiStream, openAiCompletion } from "./openai-dialect.ts";
-import { type ContentLogprob, OpenAiLogprobs } from "./openai-logprobs.ts";
+import type { AnswerHead } from "./openai-dialect.ts";
+import { OpenAiLogprobs } from "./openai-logprobs.ts";
 import { checkTokenIds } from "./token-ids.ts";
-
-/** Where an answer goes: piece by piece, or whole at its end. */
-type Answer = {
-  /** @param logprobs of the tokens that `piece` is from; `null` where they were not asked for. */
-  text(piece: string, completionTokens: number, logprobs: ContentLogprob[] | null): void;
-  end(ending: Ending): void;
-};
 
 const STATES = { finished: "completed", cancelled: "cancelled", failed: "failed" } as const;
 
@@ -65,7 +58,7 @@ export class Generations {
       promptTokens,
       steering: request.steering,
     };
-    const answer = request.stream ? streamAnswer(response, head, request) : wholeAnswer(response, head, request);
+    const answer = answerWriter(response, head, request);
     const clock = startClock(host.metrics, promptTokens);
     const preparing = this.#prepare(host, request);
     const prepared = await this.#arrivals.until(request.generation, preparing, response);
@@ -84,7 +77,7 @@ export class Generations {
         clock.started(cachedTokens);
       },
       onText: (text, completionTokens, logprobs) => {
-        clock.token();
+        clock.tokens(completionTokens);
         if (text === "" && logprobs.length === 0) return;
         const wanted = request.sampling.logprobs !== null;
         answer.text(text, completionTokens, wanted ? this.#logprobs.render(logprobs) : null);
@@ -94,7 +87,14 @@ export class Generations {
         this.#log.end(request.generation, STATES[ending.kind], ending.completionTokens);
         clock.ended(ending);
         this.#logger.info(
-          { generation: request.generation, promptTokens, ...ending, kind: undefined, state: STATES[ending.kind] },
+          {
+            generation: request.generation,
+            promptTokens,
+            ...ending,
+            kind: undefined,
+            error: undefined,
+            state: STATES[ending.kind],
+          },
           "generation ended",
         );
         answer.end(ending);
@@ -118,7 +118,8 @@ export class Generations {
   async #prepare(host: ModelHost, { sampling }: GenerateRequest) {
     const engine = await host.engine.forRequest();
     const format = sampling.response_format;
-    return { engine, grammar: format === null ? null : await this.#grammars.open(format) };
+    const masked = format !== null && !engine.holdsToFormats;
+    return { engine, grammar: masked ? await this.#grammars.open(format) : null };
   }
 
   /** Ends a generation and says what it used. @throws AttuneError `not_found` */
@@ -135,6 +136,7 @@ export class Generations {
 function startClock(metrics: ModelMetrics, promptTokens: number) {
   const submitted = performance.now();
   let lastToken: number | null = null;
+  let counted = 0;
   const secondsSince = (then: number) => (performance.now() - then) / 1000;
   return {
     started(cachedTokens: number) {
@@ -142,8 +144,10 @@ function startClock(metrics: ModelMetrics, promptTokens: number) {
       metrics.promptTokens.inc(promptTokens);
       metrics.cachedTokens.inc(cachedTokens);
     },
-    token() {
-      metrics.generationTokens.inc();
+    /** @param completionTokens so far; a remote engine may report several at once */
+    tokens(completionTokens: number) {
+      metrics.generationTokens.inc(completionTokens - counted);
+      counted = completionTokens;
       if (lastToken === null) metrics.timeToFirstToken.observe(secondsSince(submitted));
       else metrics.interTokenLatency.observe(secondsSince(lastToken));
       lastToken = performance.now();
@@ -160,49 +164,3 @@ const STREAM_HEADERS = {
   "cache-control": "no-cache, no-transform",
   "x-accel-buffering": "no",
 };
-
-function failure(ending: Ending & { kind: "failed" }): AttuneError {
-  return new AttuneError("generation_failed", "The model failed while it was answering. Send the request again.", {
-    cause: ending.reason,
-  });
-}
-
-function streamAnswer(response: ServerResponse, head: AnswerHead, request: GenerateRequest): Answer {
-  const stream = new OpenAiStream(head, request.include_usage);
-  return {
-    text: (piece, completionTokens, logprobs) => void response.write(stream.text(piece, completionTokens, logprobs)),
-    end(ending) {
-      if (ending.kind === "finished") response.write(stream.finish(ending.reason, ending.completionTokens));
-      else if (ending.kind === "failed") response.write(stream.fail(failure(ending), ending.completionTokens));
-      response.end();
-    },
-  };
-}
-
-function wholeAnswer(response: ServerResponse, head: AnswerHead, { sampling }: GenerateRequest): Answer {
-  let content = "";
-  const logprobs: ContentLogprob[] | null = sampling.logprobs === null ? null : [];
-  const send = (status: number, body: unknown, completionTokens: number) => {
-    response.setHeader(COMPLETION_TOKENS_HEADER, completionTokens);
-    response.writeHead(status, { "content-type": "application/json; charset=utf-8" }).end(JSON.stringify(body));
-  };
-  return {
-    text: (piece, _, entries) => {
-      content += piece;
-      if (entries !== null) logprobs?.push(...entries);
-    },
-    end(ending) {
-      if (response.destroyed) return;
-      if (ending.kind === "finished") {
-        const { reason, completionTokens } = ending;
-        send(200, openAiCompletion(head, { content, reason, completionTokens, logprobs }), completionTokens);
-        return;
-      }
-      const error =
-        ending.kind === "failed"
-          ? failure(ending)
-          : new AttuneError("generation_failed", "The generation was cancelled.");
-      send(error.status, error.toBody(), ending.completionTokens);
-    },
-  };
-}

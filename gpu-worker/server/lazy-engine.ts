@@ -1,5 +1,5 @@
 import { AttuneError } from "../../schema/wire/errors.ts";
-import type { EngineClient } from "../engine/client.ts";
+import type { InferenceEngine } from "../engine/inference-engine.ts";
 
 /** Below the 30 seconds that the edge waits for an admission. */
 const PATIENCE_MS = 20_000;
@@ -8,7 +8,7 @@ type LazyEngineOptions = {
   /** What the model is called, for errors. */
   model: string;
   /** Prepares the weights and starts the engine; `signal` gives that up. */
-  start: (signal: AbortSignal) => Promise<EngineClient>;
+  start: (signal: AbortSignal) => Promise<InferenceEngine>;
   /** Requests that may wait for the weights. */
   waiting: number;
   /** Told why the weights could not be loaded. */
@@ -24,8 +24,8 @@ type LazyEngineOptions = {
 export class LazyEngine {
   readonly #options: LazyEngineOptions;
   readonly #closing = new AbortController();
-  #current: EngineClient | null = null;
-  #starting: Promise<EngineClient> | null = null;
+  #current: InferenceEngine | null = null;
+  #starting: Promise<InferenceEngine> | null = null;
   #waiting = 0;
 
   constructor(options: LazyEngineOptions) {
@@ -33,12 +33,12 @@ export class LazyEngine {
   }
 
   /** The engine, where it was started. */
-  get current(): EngineClient | null {
+  get current(): InferenceEngine | null {
     return this.#current;
   }
 
   /** The engine with its weights loaded. @throws whatever keeps it from being so */
-  load(): Promise<EngineClient> {
+  load(): Promise<InferenceEngine> {
     this.#starting ??= this.#start().catch((error: unknown) => {
       this.#starting = null;
       if (!this.#closing.signal.aborted) this.#options.onFailure(error);
@@ -52,7 +52,7 @@ export class LazyEngine {
    *
    * @throws AttuneError `worker_unavailable` where they cannot be loaded, or that takes too long; `queue_full` where too many wait
    */
-  async forRequest(): Promise<EngineClient> {
+  async forRequest(): Promise<InferenceEngine> {
     if (this.#current?.isReady === true) return this.#current;
     const { model, waiting, patienceMs = PATIENCE_MS } = this.#options;
     if (this.#waiting >= waiting) {
@@ -85,7 +85,7 @@ export class LazyEngine {
     await this.#starting?.catch(() => {});
   }
 
-  async #start(): Promise<EngineClient> {
+  async #start(): Promise<InferenceEngine> {
     const { signal } = this.#closing;
     const engine = await this.#options.start(signal);
     if (signal.aborted) await engine.close();

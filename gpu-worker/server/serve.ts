@@ -1,6 +1,8 @@
 import type { Logger } from "pino";
 import type { SteeringProfile } from "../../schema/attributes.ts";
 import { EngineClient } from "../engine/client.ts";
+import type { InferenceEngine } from "../engine/inference-engine.ts";
+import { RemoteEngine } from "../engine/remote-engine.ts";
 import type { Precision } from "../graph/layers.ts";
 import { openAdapter } from "../model/adapter.ts";
 import { openCheckpoint } from "../model/checkpoint.ts";
@@ -8,7 +10,7 @@ import { readProfile } from "../model/steering-profile.ts";
 import { ensureDecoderMeanwhile } from "../runtime/decoder-build.ts";
 import { ensureDecoder } from "../runtime/decoder-files.ts";
 import { LazyEngine } from "./lazy-engine.ts";
-import { Metrics } from "./metrics.ts";
+import { Metrics, type ModelMetrics } from "./metrics.ts";
 import type { ModelHost } from "./model-host.ts";
 import { ModelHosts } from "./model-hosts.ts";
 import { WorkerServer } from "./worker-server.ts";
@@ -27,6 +29,8 @@ export type ServeOptions = {
   profile?: string | undefined;
   /** How weights are held; int8 where nothing is said. */
   precision?: Precision | undefined;
+  /** An OpenAI-compatible server that has the model; then only the tokenizer and the template of this one are used. */
+  remote?: { url: string; model?: string | undefined; key?: string | undefined } | undefined;
   host: string;
   /** 0 takes any free port. */
   port: number;
@@ -93,25 +97,37 @@ export async function serve(options: ServeOptions, logger: Logger): Promise<Runn
 
 /** The models to serve: one, or with an adapter two, which have all but the weights in common. */
 async function openHosts(options: ServeOptions, metrics: Metrics, logger: Logger): Promise<ModelHosts> {
-  const { adapter, id, precision = "int8" } = options;
+  const { adapter, id, precision = "int8", remote } = options;
+  if (remote !== undefined && adapter !== undefined) {
+    throw new Error(
+      "An adapter cannot be merged into a remote model: give it to the server, and its profile with --profile.",
+    );
+  }
   const profile = await profileFor(options);
-  const decoder = await ensureDecoder(options.gguf, { adapter, precision });
   const { config, tokenizer, template, sampling } = await readAllButWeights(options.gguf);
   const created = Math.floor(Date.now() / 1000);
 
-  type WeightSet = { id: string; profile: SteeringProfile | null; decoder: (signal: AbortSignal) => Promise<string> };
+  type Start = (signal: AbortSignal, counted: ModelMetrics) => Promise<InferenceEngine>;
+  type WeightSet = { id: string; profile: SteeringProfile | null; start: Start };
   const host = (set: WeightSet): ModelHost => {
     const counted = metrics.of(set.id, () => engine.current ?? { running: 0, waiting: 0 });
     const engine = new LazyEngine({
       model: set.id,
-      start: async (signal) => startEngine(await set.decoder(signal)),
+      start: (signal) => set.start(signal, counted),
       waiting: options.rows + options.queue,
       onFailure: (error) => logger.error({ err: error, model: set.id }, "model not loaded"),
     });
-    const startEngine = (model: string) =>
+    const model = { id: set.id, created, context_length: config.contextLength, profile: set.profile, sampling };
+    return { model, tokenizer, template, engine, metrics: counted };
+  };
+
+  const limits = { queuedRequests: options.queue, queuedTokens: options.queueTokens };
+  const startHere =
+    (model: string, decoder: (signal: AbortSignal) => Promise<string>): Start =>
+    async (signal, counted) =>
       new EngineClient(
         {
-          model,
+          model: await decoder(signal),
           config,
           tokens: tokenizer.tokenByteTable(),
           eosIds: [...tokenizer.eosIds],
@@ -123,21 +139,27 @@ async function openHosts(options: ServeOptions, metrics: Metrics, logger: Logger
             prefixBytes: options.prefixMemory * MEBIBYTE,
           },
         },
-        { queuedRequests: options.queue, queuedTokens: options.queueTokens },
+        limits,
         counted.step,
         (reason) => {
           counted.restarts.inc();
-          logger.error({ reason, model: set.id }, "engine crashed, starting it again");
+          logger.error({ reason, model }, "engine crashed, starting it again");
         },
       );
-    const model = { id: set.id, created, context_length: config.contextLength, profile: set.profile, sampling };
-    return { model, tokenizer, template, engine, metrics: counted };
-  };
+  if (remote !== undefined) {
+    const onLost = (reason: string) => logger.warn({ reason, model: id }, "inference server lost, waiting for it");
+    return new ModelHosts(
+      host({ id, profile, start: async () => new RemoteEngine({ ...remote, onLost }, limits) }),
+      [],
+    );
+  }
 
-  const main = host({ id, profile, decoder: async () => decoder });
+  const decoder = await ensureDecoder(options.gguf, { adapter, precision });
+  const main = host({ id, profile, start: startHere(id, async () => decoder) });
   if (adapter === undefined) return new ModelHosts(main, []);
-  const plain = (signal: AbortSignal) => ensureDecoderMeanwhile(options.gguf, signal, precision);
-  return new ModelHosts(main, [host({ id: `${id}-base`, profile: null, decoder: plain })]);
+  const plain = `${id}-base`;
+  const build = (signal: AbortSignal) => ensureDecoderMeanwhile(options.gguf, signal, precision);
+  return new ModelHosts(main, [host({ id: plain, profile: null, start: startHere(plain, build) })]);
 }
 
 async function readAllButWeights(path: string) {

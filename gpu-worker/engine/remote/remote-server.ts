@@ -29,6 +29,11 @@ export class RemoteServer {
     this.#key = key;
   }
 
+  /** For logs: where it is, without a password that the URL may have. */
+  get name(): string {
+    return this.#base.origin + this.#base.pathname.replace(/\/$/, "");
+  }
+
   /** @throws Error where the server cannot be reached or says that it is not well */
   async checkHealth(signal: AbortSignal): Promise<void> {
     const { status } = await this.#get("health", signal);
