@@ -5,8 +5,8 @@ import { type BatchRow, decoderBatch } from "./batch.ts";
 import type { TokenBytes } from "./detokeniser.ts";
 import { Generation, type GenerationRequest } from "./generation.ts";
 import { KvPool, kvPoolBytes } from "./kv-pool.ts";
-import { type AdmissionLimits, fits, type PolicyLimits, planStep } from "./policy.ts";
-import { agreement, BLOCK_TOKENS, PrefixCache } from "./prefix-cache.ts";
+import { type AdmissionLimits, fits, PIECE_TOKENS, type PolicyLimits, planStep } from "./policy.ts";
+import { agreement, BLOCK_TOKENS, type CachedPiece, PrefixCache } from "./prefix-cache.ts";
 import type { Sequence } from "./sequence.ts";
 
 /** What computes a forward pass. */
@@ -119,8 +119,7 @@ export class Engine {
 
   /**
    * Lets admitted sequences begin: each with what is known of its prompt in its slot, or not yet, while an earlier one is computing
-   * more of the same beginning. So of many requests about one conversation, it is read once. One that must be reproducible reads its
-   * prompt itself: keys and values differ in their last bits with the pieces they were computed in.
+   * more of the same beginning. So of many requests about one conversation, it is read once.
    */
   #begin(): void {
     for (const generation of this.#running) {
@@ -133,27 +132,36 @@ export class Engine {
 
   /** @returns whether the sequence has begun. */
   #recall(sequence: Sequence): boolean {
-    // The last token is computed in any case, for its logits.
-    const reusable = sequence.reproducible ? [] : sequence.prompt.slice(0, -1);
-    const pieces = this.#prefixes.match(reusable);
+    const pieces = this.#known(sequence);
     const known = pieces.reduce((total, { count }) => total + count, 0);
-    const isComputingMore = (other: Sequence) =>
-      other.prefilling && agreement(other.prompt, reusable) >= known + BLOCK_TOKENS;
-    sequence.held = this.#options.prefixBytes > 0 && this.#rows.some(isComputingMore);
+    sequence.held = this.#options.prefixBytes > 0 && this.#rows.some((other) => computesMore(other, sequence, known));
     if (sequence.held) return false;
     this.#pool.fit(this.#rows.length, Math.max(known, this.#pool.stride), this.#used());
-    for (const { kv, count } of pieces) {
+    for (const { kv, count, canonical } of pieces) {
       this.#pool.write(this.#rows.indexOf(sequence), sequence.computed, count, kv, BLOCK_TOKENS);
+      if (canonical && sequence.canonical === sequence.computed) sequence.canonical += count;
       sequence.computed += count;
     }
     sequence.cached = known;
     return true;
   }
 
+  /**
+   * What can be used of earlier prompts. The last token is computed in any case, for its logits. Keys and values differ in their last
+   * bits with the pieces they were computed in, so a reproducible sequence takes only whole pieces that it would have computed alike.
+   */
+  #known(sequence: Sequence): CachedPiece[] {
+    const pieces = this.#prefixes.match(sequence.prompt.slice(0, -1));
+    if (!sequence.reproducible) return pieces;
+    const different = pieces.findIndex(({ count, canonical }) => !canonical || count < BLOCK_TOKENS);
+    const alike = different < 0 ? pieces.length : different;
+    return pieces.slice(0, wholePieces(alike * BLOCK_TOKENS) / BLOCK_TOKENS);
+  }
+
   /** Keeps a sequence's keys and values for requests that begin like it. */
   #remember(sequence: Sequence): void {
     const slot = this.#rows.indexOf(sequence);
-    this.#prefixes.insert(sequence.computedTokens, (offset, count, kv) =>
+    this.#prefixes.insert(sequence.computedTokens, sequence.canonical, (offset, count, kv) =>
       this.#pool.read(slot, offset, count, kv, BLOCK_TOKENS),
     );
   }
@@ -214,7 +222,12 @@ export class Engine {
     for (const [row, sequence] of sequences.entries()) {
       this.#pool.write(firstSlot + row, sequence.computed, count, output.newKv.subarray(row * rowSize), count);
       const wasPrefilling = sequence.prefilling;
+      const { computed } = sequence;
       sequence.computed += count;
+      // Where a piece begins decides on its last bits, where it ends does not.
+      if (wasPrefilling && sequence.canonical === computed && computed === wholePieces(computed)) {
+        sequence.canonical = sequence.computed;
+      }
       if (sequence.pending > 0) continue;
       if (wasPrefilling) this.#remember(sequence);
       sequence.logits = output.logits.subarray(row * vocab, (row + 1) * vocab);
@@ -259,4 +272,15 @@ export class Engine {
     this.#pool.copy(this.#rows.length, slot, last.computed);
     this.#rows[slot] = last;
   }
+}
+
+/** The part of so many tokens that makes whole pieces of a prompt. */
+const wholePieces = (tokens: number): number => tokens - (tokens % PIECE_TOKENS);
+
+/** Whether `other` is computing more of the beginning of `sequence` than is known, in a way that it can use. */
+function computesMore(other: Sequence, sequence: Sequence, known: number): boolean {
+  if (!other.prefilling) return false;
+  const shared = agreement(other.prompt, sequence.prompt.slice(0, -1));
+  if (!sequence.reproducible) return shared >= known + BLOCK_TOKENS;
+  return other.canonical === other.computed && wholePieces(shared) > known;
 }

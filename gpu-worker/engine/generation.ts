@@ -29,7 +29,8 @@ export class Generation {
   readonly #answer: Answer;
 
   constructor(request: GenerationRequest, arrival: number, vocabulary: Vocabulary) {
-    const reproducible = request.sampling.seed !== null;
+    // Whoever gives a seed, or always takes the most likely token, expects the same answer to the same question.
+    const reproducible = request.sampling.seed !== null || request.sampling.temperature === 0;
     this.id = request.id;
     this.sequences = promptsOf(request).map((prompt) => new Sequence(prompt, arrival, reproducible));
     this.finalLengths = finalLengths(request);

@@ -22,7 +22,7 @@ export type PolicyLimits = {
  * order in which attention sums, hence the last bits, hence now and then a token: a prompt must not be answered differently
  * because others were busy. Also bounds how long a cancelled request computes on.
  */
-const PIECE_TOKENS = 64;
+export const PIECE_TOKENS = 64;
 
 export type StepPlan = {
   /** Sequences that decode their next token together, by index. */

@@ -5,13 +5,17 @@ export const BLOCK_TOKENS = 16;
 type Block = {
   tokens: readonly number[];
   kv: Float32Array;
+  canonical: boolean;
   parent: Block | null;
   children: Map<string, Block>;
   lastUsed: number;
 };
 
-/** A piece of a cached prefix: the first `count` tokens of a block. */
-export type CachedPiece = { kv: Float32Array; count: number };
+/**
+ * A piece of a cached prefix: the first `count` tokens of a block. `canonical`: they are to the last bit what reading the prompt from
+ * its beginning would compute.
+ */
+export type CachedPiece = { kv: Float32Array; count: number; canonical: boolean };
 
 /** Copies the keys and values of `count` tokens from `offset` on into the beginning of `kv`. */
 export type KvReader = (offset: number, count: number, kv: Float32Array) => void;
@@ -40,7 +44,8 @@ export class PrefixCache {
   constructor(valuesPerToken: number, capacity: number) {
     this.#blockValues = valuesPerToken * BLOCK_TOKENS;
     this.#capacity = Math.floor(capacity / (this.#blockValues * Float32Array.BYTES_PER_ELEMENT));
-    this.#top = { tokens: [], kv: new Float32Array(0), parent: null, children: new Map(), lastUsed: 0 };
+    const nothing = { tokens: [], kv: new Float32Array(0), canonical: true };
+    this.#top = { ...nothing, parent: null, children: new Map(), lastUsed: 0 };
   }
 
   get bytes(): number {
@@ -57,20 +62,29 @@ export class PrefixCache {
       const child = whole ?? closest(block.children.values(), wanted);
       if (child === undefined) break;
       child.lastUsed = ++this.#clock;
-      pieces.push({ kv: child.kv, count: agreement(child.tokens, wanted) });
+      pieces.push({ kv: child.kv, count: agreement(child.tokens, wanted), canonical: child.canonical });
       if (whole === undefined || whole.tokens.length < BLOCK_TOKENS) break;
       block = whole;
     }
     return pieces;
   }
 
-  /** Keeps what it does not know yet of a prefix whose keys and values `read` can copy. */
-  insert(tokens: readonly number[], read: KvReader): void {
+  /**
+   * Keeps what it does not know yet of a prefix whose keys and values `read` can copy.
+   *
+   * @param canonical so many tokens from the beginning are canonical; they take the place of others that are not.
+   */
+  insert(tokens: readonly number[], canonical: number, read: KvReader): void {
     let block = this.#top;
     for (let offset = 0; offset < tokens.length; offset += BLOCK_TOKENS) {
       const wanted = tokens.slice(offset, offset + BLOCK_TOKENS);
-      const known = this.#covering(block, wanted) ?? this.#add(block, wanted, offset, read);
+      const isCanonical = offset + wanted.length <= canonical;
+      const known = this.#covering(block, wanted) ?? this.#add(block, wanted, offset, read, isCanonical);
       if (known === null) return;
+      if (isCanonical && !known.canonical && known.tokens.length === wanted.length) {
+        read(offset, wanted.length, known.kv);
+        known.canonical = true;
+      }
       known.lastUsed = ++this.#clock;
       block = known;
     }
@@ -84,7 +98,7 @@ export class PrefixCache {
   }
 
   /** `null` where there is no room. */
-  #add(parent: Block, tokens: readonly number[], offset: number, read: KvReader): Block | null {
+  #add(parent: Block, tokens: readonly number[], offset: number, read: KvReader, canonical: boolean): Block | null {
     const kv = this.#allocate(parent);
     if (kv === null) return null;
     read(offset, tokens.length, kv);
@@ -93,7 +107,7 @@ export class PrefixCache {
       if (child.tokens.length < tokens.length && agreement(child.tokens, tokens) === child.tokens.length)
         this.#drop(child);
     }
-    const block: Block = { tokens, kv, parent, children: new Map(), lastUsed: this.#clock };
+    const block: Block = { tokens, kv, canonical, parent, children: new Map(), lastUsed: this.#clock };
     parent.children.set(keyOf(tokens), block);
     this.#blocks.add(block);
     return block;

@@ -3,11 +3,13 @@ export class Sequence {
   readonly prompt: readonly number[];
   /** Counts up with every request. */
   readonly arrival: number;
-  /** Whether nothing may be taken from what was computed for others. */
+  /** Whether it must be computed to the last bit as if nothing had been computed before. */
   readonly reproducible: boolean;
   readonly #tokens: number[];
   /** Tokens whose keys and values are in the pool. */
   computed = 0;
+  /** So many tokens from its beginning are in the pool to the last bit as reading the prompt from its beginning computes them. */
+  canonical = 0;
   /** Prompt tokens whose keys and values were known from an earlier request; `null` until that was looked up. */
   cached: number | null = null;
   /** Whether it waits for another sequence that is computing the same beginning. */

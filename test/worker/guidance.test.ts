@@ -82,7 +82,8 @@ describe("guidance", () => {
   });
 
   it("reads what both prompts share once", async () => {
-    const { prefilled } = await run(engineWith(), [request("guided", STEERED, 2)]);
+    const sampling = samplingSchema.parse({ temperature: 1e-6 });
+    const { prefilled } = await run(engineWith(), [{ ...request("guided", STEERED, 2), sampling }]);
     // The other prompt's last token, alone behind the shared ones, joins a decoding batch.
     expect(prefilled).toBe(STEERED.length);
   });

@@ -25,9 +25,12 @@ const text = (length: number, seed: number) =>
   Array.from({ length }, (_, index) => 3 + ((index * 37 + seed * 101) % 256));
 let count = 0;
 
+/** Takes the most likely token in effect, without asking for a reproducible answer. */
+const NEARLY_GREEDY = samplingSchema.parse({ temperature: 1e-6 });
+
 /** Submits prompts at once and runs them to their ends. */
 async function answers(engine: Engine, prompts: number[][], maxTokens = 12, steps = Number.POSITIVE_INFINITY) {
-  const sampling = samplingSchema.parse({ temperature: 0 });
+  const sampling = NEARLY_GREEDY;
   const results = prompts.map((prompt) => ({ id: `r${++count}`, prompt, text: "", cached: -1 }));
   for (const { id, prompt } of results) engine.submit({ id, prompt, sampling, maxTokens });
   let prefilled = 0;
@@ -115,16 +118,6 @@ describe("a conversation that was read before", () => {
     expect(results[0]?.text).toBe((await answers(engineWith(0), [conversation])).results[0]?.text);
   });
 
-  it("is read anew by a request with a seed, whose answer must not depend on what others asked", async () => {
-    const engine = engineWith(2 ** 24);
-    await answers(engine, [conversation]);
-    const seeded = samplingSchema.parse({ temperature: 1, seed: 1 });
-    engine.submit({ id: "seeded", prompt: conversation, sampling: seeded, maxTokens: 1 });
-    let prefilled = 0;
-    while (engine.busy) prefilled += (await engine.step()).prefillTokens;
-    expect(prefilled).toBe(conversation.length);
-  });
-
   it("is computed anew when it was forgotten for others", async () => {
     const engine = engineWith(2 ** 19);
     await answers(engine, [conversation]);
@@ -132,5 +125,39 @@ describe("a conversation that was read before", () => {
     const { results } = await answers(engine, [conversation]);
     expect(results[0]?.cached).toBe(0);
     expect(results[0]?.text).toBe((await answers(engineWith(0), [conversation])).results[0]?.text);
+  });
+});
+
+describe("a request with a seed, or at temperature 0", () => {
+  const long = text(200, 3);
+  const prompt = [...long, 9, 8, 7];
+
+  /** Runs one request for a single token, and says how many prompt tokens were known. */
+  async function known(engine: Engine, tokens: number[], options: object): Promise<number> {
+    const id = `r${++count}`;
+    engine.submit({ id, prompt: tokens, sampling: samplingSchema.parse(options), maxTokens: 1 });
+    let cached = -1;
+    while (engine.busy) {
+      for (const event of (await engine.step()).events) if (event.kind === "started") cached = event.cachedTokens;
+    }
+    return cached;
+  }
+
+  it("uses whole pieces of what was read from the beginning", async () => {
+    for (const options of [{ temperature: 0 }, { temperature: 1, seed: 1 }]) {
+      const engine = engineWith(2 ** 24);
+      expect(await known(engine, long, options)).toBe(0);
+      expect(await known(engine, prompt, options)).toBe(192);
+      expect(await known(engine, long.slice(0, 100), options)).toBe(64);
+    }
+  });
+
+  it("uses nothing whose last bits may differ: what was read from the middle, or generated", async () => {
+    const engine = engineWith(2 ** 24);
+    const short = long.slice(0, 40);
+    await known(engine, short, { temperature: 1 });
+    expect(await known(engine, prompt, { temperature: 1 })).toBe(40);
+    expect(await known(engine, prompt, { temperature: 0 })).toBe(0);
+    expect(await known(engine, prompt, { temperature: 0 })).toBe(192);
   });
 });

@@ -12,7 +12,7 @@ const blocks = (count: number) => count * BLOCK_TOKENS * Float32Array.BYTES_PER_
 
 function cacheOf(...sequences: number[][]): PrefixCache {
   const cache = new PrefixCache(1, blocks(1000));
-  for (const tokens of sequences) cache.insert(tokens, reader(tokens));
+  for (const tokens of sequences) cache.insert(tokens, 0, reader(tokens));
   return cache;
 }
 
@@ -55,12 +55,27 @@ describe("PrefixCache", () => {
     expect(cache.bytes).toBeLessThanOrEqual(blocks(4));
   });
 
+  it("says of which tokens the last bits are what reading the prompt anew would give, and lets those replace others", () => {
+    const tokens = range(0, 40);
+    const cache = new PrefixCache(1, blocks(1000));
+    const canonicalTokens = () =>
+      cache.match(tokens).reduce((total, { count, canonical }) => total + (canonical ? count : 0), 0);
+    cache.insert(tokens, 20, reader(tokens));
+    expect(canonicalTokens()).toBe(16);
+    cache.insert(tokens, 0, reader(tokens));
+    expect(canonicalTokens()).toBe(16);
+    const exact = tokens.map((token) => token + 0.5);
+    cache.insert(tokens, 32, reader(exact));
+    expect(canonicalTokens()).toBe(32);
+    expect(recalled(cache, tokens)).toEqual([...range(0, 16), ...exact.slice(16, 32), ...range(32, 40)]);
+  });
+
   it("forgets what was not used for longest, from its end", () => {
     const cache = new PrefixCache(1, blocks(4));
     const [old, used, fresh] = [range(0, 32), range(100, 132), range(200, 216)];
-    for (const tokens of [old, used]) cache.insert(tokens, reader(tokens));
+    for (const tokens of [old, used]) cache.insert(tokens, 0, reader(tokens));
     cache.match(used);
-    cache.insert(fresh, reader(fresh));
+    cache.insert(fresh, 0, reader(fresh));
     expect(recalled(cache, used)).toEqual(used);
     expect(recalled(cache, fresh)).toEqual(fresh);
     expect(recalled(cache, old)).toEqual(old.slice(0, BLOCK_TOKENS));
@@ -68,10 +83,10 @@ describe("PrefixCache", () => {
 
   it("keeps the beginning of what is larger than itself, and nothing where it has no room at all", () => {
     const cache = new PrefixCache(1, blocks(2));
-    cache.insert(range(0, 100), reader(range(0, 100)));
+    cache.insert(range(0, 100), 0, reader(range(0, 100)));
     expect(recalled(cache, range(0, 100)).length).toBeLessThanOrEqual(32);
     const none = new PrefixCache(1, 0);
-    none.insert([1, 2], reader([1, 2]));
+    none.insert([1, 2], 0, reader([1, 2]));
     expect(none.match([1, 2])).toEqual([]);
     expect(none.bytes).toBe(0);
   });
@@ -83,7 +98,7 @@ describe("PrefixCache", () => {
       fc.property(operations, fc.integer({ min: 0, max: 8 }), (list, capacity) => {
         const cache = new PrefixCache(1, blocks(capacity));
         for (const { tokens, insert } of list) {
-          if (insert) cache.insert(tokens, reader(tokens));
+          if (insert) cache.insert(tokens, 0, reader(tokens));
           const found = recalled(cache, tokens);
           expect(found).toEqual(tokens.slice(0, found.length));
           expect(cache.bytes).toBeLessThanOrEqual(blocks(capacity));
@@ -98,7 +113,7 @@ describe("PrefixCache", () => {
       fc.property(fc.array(sequence, { minLength: 1, maxLength: 20 }), (list) => {
         const cache = new PrefixCache(1, blocks(4));
         for (const tokens of list) {
-          cache.insert(tokens, reader(tokens));
+          cache.insert(tokens, 0, reader(tokens));
           expect(recalled(cache, tokens)).toEqual(tokens);
         }
       }),
