@@ -58,8 +58,9 @@ async function ask(
   const decoder = new TextDecoder("utf-8", { fatal: true });
   const gaps: number[] = [];
   let [text, pending, whole, last] = ["", "", false, 0];
-  for await (const chunk of response.body) {
-    const events = (pending + decoder.decode(chunk, { stream: true })).split("\n\n");
+  const reader = response.body.getReader();
+  for (let read = await reader.read(); !read.done; read = await reader.read()) {
+    const events = (pending + decoder.decode(read.value, { stream: true })).split("\n\n");
     pending = events.pop() ?? "";
     for (const event of events) {
       const data = event.slice(event.indexOf("data: ") + "data: ".length);
@@ -71,7 +72,7 @@ async function ask(
     last = now;
     if (text.length >= until) {
       abort.abort();
-      break;
+      return { text, whole, gaps };
     }
   }
   return { text, whole, gaps };
