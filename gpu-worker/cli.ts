@@ -51,23 +51,11 @@ program
     console.log(await ensureDecoder(await pullModel({ path: model }), { adapter, precision })),
   );
 
-type ServeFlags = {
+type ServeFlags = Omit<ServeOptions, "model" | "secret" | "remote"> & {
   model?: string;
-  id: string;
-  adapter?: string;
-  profile?: string;
-  precision: Precision;
   remote?: string;
   remoteModel?: string;
   remoteKeyEnv?: string;
-  host: string;
-  port: number;
-  threads: number;
-  rows: number;
-  queue: number;
-  queueTokens: number;
-  kvMemory: number;
-  prefixMemory: number;
   drain: number;
 };
 
@@ -121,8 +109,8 @@ async function runServer(flags: ServeFlags): Promise<void> {
       `Set ${SECRET_VARIABLE} to a secret of at least 16 characters, which the edge has as WORKER_SECRET.`,
     );
   }
-  const gguf = await pullModel({ path: flags.model });
-  const worker = await serve({ ...flags, remote: remoteOf(flags), gguf, secret }, logger);
+  const model = await pullModel({ path: flags.model });
+  const worker = await serve({ ...flags, remote: remoteOf(flags), model, secret }, logger);
   process.send?.({ type: "listening", url: worker.url });
   logger.info({ url: worker.url, model: flags.id }, "listening");
 

@@ -13,7 +13,7 @@ import { Arrivals } from "./arrivals.ts";
 import { GenerationLog } from "./generation-log.ts";
 import { Grammars } from "./grammars.ts";
 import type { ModelMetrics } from "./metrics.ts";
-import { type ModelHost, toSequence } from "./model-host.ts";
+import { type ModelHost, toGeneration } from "./model-host.ts";
 import type { ModelHosts } from "./model-hosts.ts";
 import type { AnswerHead } from "./openai-dialect.ts";
 import { OpenAiLogprobs } from "./openai-logprobs.ts";
@@ -49,7 +49,7 @@ export class Generations {
     const request = parsed.data;
     const host = this.#hosts.find(request.model);
     checkTokenIds(request.sampling, host.tokenizer.vocabSize);
-    const sequence = toSequence(host, request);
+    const sequence = toGeneration(host, request);
     const promptTokens = sequence.prompt.length;
     const head: AnswerHead = {
       generation: request.generation,

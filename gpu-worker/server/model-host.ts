@@ -24,7 +24,7 @@ export type ModelHost = {
  *
  * @throws AttuneError `context_length_exceeded`, or `invalid_request` where the template refuses it
  */
-export function toSequence({ model, tokenizer, template }: ModelHost, request: GenerateRequest): GenerationRequest {
+export function toGeneration({ model, tokenizer, template }: ModelHost, request: GenerateRequest): GenerationRequest {
   const { messages, steering } = request;
   refuseHopeless(messages, model, tokenizer);
   const render = (applied: EffectiveSteering) =>

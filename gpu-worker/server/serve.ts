@@ -17,7 +17,7 @@ import { WorkerServer } from "./worker-server.ts";
 
 export type ServeOptions = {
   /** Path of a GGUF file, or of a directory as transformers saves it. */
-  gguf: string;
+  model: string;
   /** What the model is called in requests. */
   id: string;
   /**
@@ -104,7 +104,7 @@ async function openHosts(options: ServeOptions, metrics: Metrics, logger: Logger
     );
   }
   const profile = await profileFor(options);
-  const { config, tokenizer, template, sampling } = await readAllButWeights(options.gguf);
+  const { config, tokenizer, template, sampling } = await readAllButWeights(options.model);
   const created = Math.floor(Date.now() / 1000);
 
   type Start = (signal: AbortSignal, counted: ModelMetrics) => Promise<InferenceEngine>;
@@ -154,11 +154,11 @@ async function openHosts(options: ServeOptions, metrics: Metrics, logger: Logger
     );
   }
 
-  const decoder = await ensureDecoder(options.gguf, { adapter, precision });
+  const decoder = await ensureDecoder(options.model, { adapter, precision });
   const main = host({ id, profile, start: startHere(id, async () => decoder) });
   if (adapter === undefined) return new ModelHosts(main, []);
   const plain = `${id}-base`;
-  const build = (signal: AbortSignal) => ensureDecoderMeanwhile(options.gguf, signal, precision);
+  const build = (signal: AbortSignal) => ensureDecoderMeanwhile(options.model, signal, precision);
   return new ModelHosts(main, [host({ id: plain, profile: null, start: startHere(plain, build) })]);
 }
 

@@ -31,7 +31,7 @@ describe("a worker with an adapter", () => {
   const start = (options: { adapter?: string; profile?: string }) =>
     serve(
       {
-        gguf: model.path,
+        model: model.path,
         id: "tiny",
         host: "127.0.0.1",
         port: 0,

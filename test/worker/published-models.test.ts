@@ -151,7 +151,7 @@ describe("a model directory", () => {
     vi.stubEnv("ATTUNE_CACHE_DIR", temporary);
     const { directory, expected } = publishedModel("mistral");
     const [chat] = expected.chats;
-    const worker = await serve({ ...SERVING, gguf: directory, precision: "fp32" }, pino({ enabled: false }));
+    const worker = await serve({ ...SERVING, model: directory, precision: "fp32" }, pino({ enabled: false }));
     try {
       await worker.ready;
       const answer = await signedClient(worker.url, SERVING.secret).send("POST", GENERATIONS_PATH, {

@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { type RunningWorker, serve } from "../../gpu-worker/server/serve.ts";
+import { type RunningWorker, type ServeOptions, serve } from "../../gpu-worker/server/serve.ts";
 import type { SteeringProfile } from "../../schema/attributes.ts";
 import type { EffectiveSteering } from "../../schema/steering.ts";
 import { parseFrameId } from "../../schema/wire/frames.ts";
@@ -26,7 +26,19 @@ const STEERING: EffectiveSteering = {
   not_trained: [],
   note: null,
 };
-const LIMITS = { rows: 2, queue: 1, queueTokens: 400 };
+const optionsFor = (path: string): ServeOptions => ({
+  model: path,
+  id: "tiny",
+  host: "127.0.0.1",
+  port: 0,
+  secret: SECRET,
+  threads: 1,
+  rows: 2,
+  queue: 1,
+  queueTokens: 400,
+  kvMemory: 64,
+  prefixMemory: 16,
+});
 
 let model: Awaited<ReturnType<typeof writeTinyModel>>;
 let worker: RunningWorker;
@@ -38,21 +50,7 @@ beforeAll(async () => {
   vi.stubEnv("ATTUNE_CACHE_DIR", model.directory);
   const profile = join(model.directory, "profile.json");
   await writeFile(profile, JSON.stringify(PROFILE));
-  worker = await serve(
-    {
-      gguf: model.path,
-      id: "tiny",
-      profile,
-      host: "127.0.0.1",
-      port: 0,
-      secret: SECRET,
-      threads: 1,
-      kvMemory: 64,
-      prefixMemory: 16,
-      ...LIMITS,
-    },
-    pino({ enabled: false }),
-  );
+  worker = await serve({ ...optionsFor(model.path), profile }, pino({ enabled: false }));
   await worker.ready;
   client = signedClient(worker.url, SECRET);
 });
@@ -351,20 +349,7 @@ describe("operators", () => {
   });
 
   it("stop a worker without cutting off its answers", async () => {
-    const second = await serve(
-      {
-        gguf: model.path,
-        id: "tiny",
-        host: "127.0.0.1",
-        port: 0,
-        secret: SECRET,
-        threads: 1,
-        kvMemory: 64,
-        prefixMemory: 16,
-        ...LIMITS,
-      },
-      pino({ enabled: false }),
-    );
+    const second = await serve(optionsFor(model.path), pino({ enabled: false }));
     await second.ready;
     const steering = { ...STEERING, method: "none" as const, effective: {} };
     const body = generation({ stream: true, steering, sampling: { max_tokens: 200 } });
