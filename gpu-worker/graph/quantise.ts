@@ -1,4 +1,7 @@
-/** Values that share one scale. SmolLM2's widths (576, 1536) are multiples of 32, not of 64. */
+/**
+ * Values that share one scale, GGUF's own block. 64 decodes a tenth faster but costs SmolLM2-135M 1.2 % of perplexity, where 32 costs 0.7 %
+ * (test/fixtures/perplexity.txt, against float32).
+ */
 export const BLOCK_SIZE = 32;
 
 /** uint8 code of weight 0, MatMulNBits' default zero point for 8 bits. */

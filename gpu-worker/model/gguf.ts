@@ -2,6 +2,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { type GGUFTensorInfo, gguf } from "@huggingface/gguf";
 import { dequantise, quantisedSize, SUPPORTED_FORMATS } from "./dequantise.ts";
 import { GgufMetadata } from "./metadata.ts";
+import { readFully } from "./read-fully.ts";
 
 /** An open GGUF file: its metadata in memory, its tensors read on demand. */
 export type Gguf = {
@@ -63,16 +64,6 @@ function checkLength(path: string, length: number, headerEnd: number, tensors: M
   }
 }
 
-async function readFully(file: FileHandle, offset: number, size: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(size);
-  for (let filled = 0; filled < size; ) {
-    const { bytesRead } = await file.read(bytes, filled, size - filled, offset + filled);
-    if (bytesRead === 0) throw new Error(`The model file ends at byte ${offset + filled}; it was cut while open.`);
-    filled += bytesRead;
-  }
-  return bytes;
-}
-
 /**
  * Opens a GGUF file. The caller closes it.
  *
@@ -117,7 +108,7 @@ function fromParts(path: string, file: FileHandle, metadata: GgufMetadata, tenso
             "Take a file of the same model in one of those.",
         );
       }
-      return dequantise(type, await readFully(file, offset, size), count);
+      return dequantise(type, await readFully(path, file, offset, size), count);
     },
     close: () => file.close(),
   };

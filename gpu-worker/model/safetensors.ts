@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
 import { z } from "zod";
 import { dequantise } from "./dequantise.ts";
+import { readFully } from "./read-fully.ts";
 
 /** An open safetensors file: its header in memory, its tensors read on demand. */
 export type Safetensors = {
@@ -35,9 +36,6 @@ const DTYPE_BITS: Record<string, number> = {
 
 /** The types that are read, by ggml's number for the same layout. */
 const GGML_TYPES: Record<string, number> = { F32: 0, F16: 1, BF16: 30 };
-
-/** Node reads at most 2 GiB at once. */
-const READ_BYTES = 1 << 30;
 
 const size = z.int().nonnegative();
 const tensorSchema = z.strictObject({ dtype: z.string(), shape: z.array(size), data_offsets: z.tuple([size, size]) });
@@ -158,20 +156,4 @@ function fromParts(path: string, file: FileHandle, dataOffset: number, tensors: 
     },
     close: () => file.close(),
   };
-}
-
-async function readFully(
-  path: string,
-  file: FileHandle,
-  offset: number,
-  length: number,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const bytes = new Uint8Array(length);
-  for (let filled = 0; filled < length; ) {
-    const wanted = Math.min(READ_BYTES, length - filled);
-    const { bytesRead } = await file.read(bytes, filled, wanted, offset + filled);
-    if (bytesRead === 0) throw new Error(`${path} ends at byte ${offset + filled}; it was cut while open.`);
-    filled += bytesRead;
-  }
-  return bytes;
 }
