@@ -23,6 +23,8 @@ async function planOrCount(c: Context<Edge>, worker: InferenceWorker): Promise<P
 
 function answerRefusal(c: Context<Edge>, { status, body, retryAfter }: Refusal): Response {
   if (retryAfter !== null) c.header("retry-after", retryAfter);
+  // The caller's time is up: a client that tries again by itself would only add to the load.
+  if (status === 504) c.header("x-should-retry", "false");
   return c.json(body, status);
 }
 

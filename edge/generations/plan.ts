@@ -10,9 +10,9 @@ import { estimatePromptTokens } from "../limits/estimate.ts";
 import { findModel } from "../models/routes.ts";
 import { PresetStore } from "../presets/store.ts";
 import { type ModelAddress, parseModelAddress } from "../steering/address.ts";
-import { resolveSteering } from "../steering/resolve.ts";
+import { resolveFanOut, resolveSteering } from "../steering/resolve.ts";
 import type { InferenceWorker } from "../upstreams/inference-worker.ts";
-import { parseChatRequest, samplingOf, withPersona } from "./request.ts";
+import { parseChatRequest, samplingOf, schedulingOf, withPersona } from "./request.ts";
 
 /** What the worker will be asked to do, and the most tokens it may use by the edge's estimate. */
 export type Plan = { request: GenerateRequest; tokens: number };
@@ -45,15 +45,21 @@ export async function planGeneration(c: Context<Edge>, worker: InferenceWorker):
   const preset = address.preset === null ? null : await findPreset(c, address.preset);
   const messages = withPersona(chat.messages, preset?.persona ?? "");
   const sampling = samplingOf(chat, model.sampling);
+  const steer = chat.steer ?? {};
+  const fanOut = resolveFanOut(steer, preset, model.profile);
+  const choices = fanOut?.length ?? chat.n ?? 1;
   return {
-    tokens: estimatePromptTokens(messages) + (sampling.max_tokens ?? DEFAULT_MAX_TOKENS),
+    tokens: estimatePromptTokens(messages, fanOut?.length ?? 1) + choices * (sampling.max_tokens ?? DEFAULT_MAX_TOKENS),
     request: {
       generation: `gen_${randomBase62(24)}`,
       dialect: "openai",
       model: model.id,
       messages,
-      steering: resolveSteering(chat.steer ?? {}, preset, model.profile),
+      steering: resolveSteering(steer, preset, model.profile),
+      n: choices,
+      ...(fanOut !== undefined && { fan_out: fanOut }),
       sampling,
+      ...schedulingOf(chat),
       stream: chat.stream ?? false,
       include_usage: chat.stream_options?.include_usage ?? false,
     },

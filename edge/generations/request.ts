@@ -41,7 +41,7 @@ export function parseChatRequest(body: unknown): ChatRequest {
 
 /** What two fields must not say together. */
 function checkTogether(request: ChatRequest): void {
-  const { max_tokens, max_completion_tokens, min_tokens, logprobs, top_logprobs } = request;
+  const { max_tokens, max_completion_tokens, min_tokens, logprobs, top_logprobs, n } = request;
   const refuse = (param: string, message: string) => {
     throw new AttuneError("invalid_request", `${param}: ${message}`, { param });
   };
@@ -54,6 +54,10 @@ function checkTogether(request: ChatRequest): void {
   }
   if (top_logprobs != null && top_logprobs > 0 && logprobs !== true) {
     refuse("top_logprobs", "needs logprobs to be true");
+  }
+  const fanOut = request.steer?.fan_out?.length;
+  if (n != null && fanOut !== undefined && n !== fanOut) {
+    refuse("n", `must be the number of entries in steer.fan_out, which is ${fanOut}, or be left out beside it`);
   }
   // A grammar knows when its text is complete, and that nothing may follow.
   const goesOn = request.ignore_eos === true ? "ignore_eos" : (min_tokens ?? 0) > 0 ? "min_tokens" : null;
@@ -83,6 +87,19 @@ export function samplingOf(request: ChatRequest, defaults: SamplingDefaults): Sa
     response_format: responseFormatOf(request.response_format),
     max_tokens: request.max_completion_tokens ?? request.max_tokens ?? undefined,
   });
+}
+
+/** Behind those who ask for nothing, whose priority is 0. */
+const FLEX_PRIORITY = 1;
+
+/** What the request says of when it is to be served. A request that names a tier is told which one it was served in. */
+export function schedulingOf({ service_tier, deadline_ms }: ChatRequest) {
+  const flex = service_tier === "flex";
+  return {
+    ...(flex && { priority: FLEX_PRIORITY }),
+    ...(service_tier != null && { service_tier: flex ? ("flex" as const) : ("default" as const) }),
+    ...(deadline_ms != null && { deadline_ms }),
+  };
 }
 
 /** The conversation under a preset's persona, which comes first and shares the turn of the request's own first system message. */

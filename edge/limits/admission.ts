@@ -14,8 +14,8 @@ function refusal(answer: Exclude<ReserveAnswer, { allowed: true }>, tokens: numb
   if (answer.reason === "too_large") {
     return new AttuneError(
       "rate_limit_exceeded",
-      `This request may use ${tokens} tokens (prompt and max_tokens) and this key is limited to ${tokenMeter.limit} per minute, ` +
-        "so it can never succeed. Lower max_tokens or shorten the messages.",
+      `This request may use ${tokens} tokens (prompt, and max_tokens for each answer) and this key is limited to ` +
+        `${tokenMeter.limit} per minute, so it can never succeed. Lower max_tokens, ask for fewer answers or shorten the messages.`,
     );
   }
   const wait = `Try again in ${Math.ceil(answer.retryAfterMs / 1000)} s.`;

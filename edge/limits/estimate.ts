@@ -12,10 +12,14 @@ const TOKENS_PER_LABEL = 64;
 
 const encoder = new TextEncoder();
 
-/** Prompt tokens to reserve before the worker, which owns the tokenizer, has counted them. */
-export function estimatePromptTokens(messages: readonly Message[]): number {
+/**
+ * Prompt tokens to reserve before the worker, which owns the tokenizer, has counted them.
+ *
+ * @param labels label lines that the answers are given under; the conversation before them counts once
+ */
+export function estimatePromptTokens(messages: readonly Message[], labels: number): number {
   return messages.reduce((sum, message) => {
     const text = Math.ceil(encoder.encode(message.content).length / BYTES_PER_TOKEN);
     return sum + text + TOKENS_PER_MESSAGE + (message.steer === undefined ? 0 : TOKENS_PER_LABEL);
-  }, TOKENS_PER_LABEL);
+  }, labels * TOKENS_PER_LABEL);
 }

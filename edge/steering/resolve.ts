@@ -63,6 +63,9 @@ export type SteeringRequest = {
   against?: AttributeLevels | undefined;
 };
 
+/** What of a request decides on the levels of each choice. */
+export type FanOutRequest = SteeringRequest & { fan_out?: readonly RequestedLevels[] | undefined };
+
 /**
  * How strongly to steer and away from what; `null` for plain steering. An attribute that the preset bounds cannot be steered
  * against: away from a low level is towards a high one.
@@ -151,4 +154,20 @@ export function resolveSteering(
     not_trained: notTrained,
     note: method === "words" ? NOTE_WORDS : null,
   };
+}
+
+/**
+ * Effective steering of each choice, every one by itself under the preset's bounds: the levels of its entry, and those of the
+ * request where the entry has none. `undefined` where the request does not fan out.
+ *
+ * @throws AttuneError `invalid_request` where `against` cannot apply
+ */
+export function resolveFanOut(
+  { fan_out, ...request }: FanOutRequest,
+  preset: SteeringPreset | null,
+  profile: SteeringProfile | null,
+): EffectiveSteering[] | undefined {
+  return fan_out?.map((levels) =>
+    resolveSteering({ ...request, attributes: { ...request.attributes, ...levels } }, preset, profile),
+  );
 }

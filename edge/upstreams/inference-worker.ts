@@ -15,7 +15,7 @@ import { ExpiringCache } from "../expiring-cache.ts";
 const QUICK_TIMEOUT_MS = 5_000;
 
 /** What the worker says that is the caller's to know; any other status means that the worker is broken or not ours. */
-const PASSED_ON = [400, 404, 429, 503] as const;
+const PASSED_ON = [400, 404, 429, 503, 504] as const;
 export type Refusal = { status: (typeof PASSED_ON)[number] | 500; body: ErrorBody; retryAfter: string | null };
 
 /** How the worker answered a generate request. */

@@ -64,6 +64,11 @@ export class Answer {
     return { token, advance: this.#advance(text, null, this.#logprobs?.release(text.length)) };
   }
 
+  /** Ends the answer where it is, for want of time. */
+  cut(): Advance {
+    return this.#end("length");
+  }
+
   /** The last advance of an answer that no stop string cut: what was held back goes out. */
   #end(finish: FinishReason, text = ""): Advance {
     return this.#advance(text + this.#stop.flush(), finish, this.#logprobs?.flush());

@@ -1,7 +1,10 @@
 import { SHARE_ENV, Worker } from "node:worker_threads";
-import { AttuneError } from "../../schema/wire/errors.ts";
-import type { EngineEvent, StepReport } from "./engine.ts";
+import { AttuneError, deadlineExceeded } from "../../schema/wire/errors.ts";
+import { monotonicNow } from "./clock.ts";
+import type { StepReport } from "./engine.ts";
+import type { EngineState } from "./engine-state.ts";
 import { finalLengths, type GenerationRequest } from "./generation.ts";
+import { InFlight } from "./in-flight.ts";
 import type { Ending, InferenceEngine, QueueLimits, SequenceListener } from "./inference-engine.ts";
 import { kvPoolBytes } from "./kv-pool.ts";
 import type { EngineSetup, FromEngine, ToEngine } from "./messages.ts";
@@ -9,15 +12,6 @@ import { fits } from "./policy.ts";
 
 /** How long the engine may take to end by itself: a step, or loading a model. */
 const CLOSE_MS = 20_000;
-
-type InFlight = {
-  listener: SequenceListener;
-  /** Rows of a batch that it takes. */
-  rows: number;
-  promptTokens: number;
-  completionTokens: number;
-  started: boolean;
-};
 
 /**
  * The main thread's side of the engine: refuses what the queue cannot hold, passes on what the engine reports, and starts the engine
@@ -35,7 +29,10 @@ export class EngineClient implements InferenceEngine {
   #thread: Worker;
   #ready = false;
   #closing = false;
-  #lastSign = performance.now();
+  #lastSign = monotonicNow();
+  #lastStep: { report: StepReport; at: number } | null = null;
+  /** Prompt tokens looked for in the prefix cache, and those found. */
+  readonly #lookups = { tokens: 0, hits: 0 };
 
   constructor(
     setup: EngineSetup,
@@ -67,9 +64,10 @@ export class EngineClient implements InferenceEngine {
       env: SHARE_ENV,
     });
     let steps = 0;
+    this.#lastStep = null;
     let reason = "the engine thread stopped";
     thread.on("message", (message: FromEngine) => {
-      this.#lastSign = performance.now();
+      this.#lastSign = monotonicNow();
       if (message.type === "step") {
         steps += 1;
         this.#hear(message.report);
@@ -110,14 +108,14 @@ export class EngineClient implements InferenceEngine {
 
   /** Seconds since the engine last finished a step while it had work; 0 when it has none. */
   get silence(): number {
-    return this.#inFlight.size === 0 ? 0 : (performance.now() - this.#lastSign) / 1000;
+    return this.#inFlight.size === 0 ? 0 : (monotonicNow() - this.#lastSign) / 1000;
   }
 
   /**
    * Queues a sequence.
    *
    * @throws AttuneError `queue_full` before any work was done, `worker_unavailable` while the model is not loaded,
-   * `context_length_exceeded` where even an empty pool could not hold it.
+   * `context_length_exceeded` where even an empty pool could not hold it, `deadline_exceeded` where its deadline has come
    */
   submit(request: GenerationRequest, listener: SequenceListener): void {
     if (!this.#ready) throw new AttuneError("worker_unavailable", "The model is not loaded yet. Try again shortly.");
@@ -132,22 +130,56 @@ export class EngineClient implements InferenceEngine {
         { param: "messages" },
       );
     }
-    const promptTokens = lengths.reduce((total, length) => total + length - request.maxTokens, 0);
-    this.#refuseWhenFull(promptTokens);
-    if (this.#inFlight.size === 0) this.#lastSign = performance.now();
-    this.#inFlight.set(request.id, {
-      listener,
-      rows: lengths.length,
-      promptTokens,
-      completionTokens: 0,
-      started: false,
-    });
+    const now = monotonicNow();
+    if (request.deadline !== undefined && request.deadline <= now) throw deadlineExceeded();
+    const entry = new InFlight(request, listener, now);
+    this.#refuseWhenFull(entry.promptTokens);
+    if (this.#inFlight.size === 0) this.#lastSign = now;
+    this.#inFlight.set(request.id, entry);
     this.#post({ type: "submit", request });
   }
 
   /** Ends a sequence at the next step. Its listener hears of it; an unknown or ended one is left alone. */
   cancel(id: string): void {
     if (this.#inFlight.has(id)) this.#post({ type: "cancel", id });
+  }
+
+  inspect(): EngineState {
+    const now = monotonicNow();
+    const entries = [...this.#inFlight.entries()];
+    const progress = new Map(this.#lastStep?.report.running.map((state) => [state.id, state]));
+    return {
+      ready: this.#ready,
+      silence_seconds: this.silence,
+      queue: entries
+        .filter(([, { started }]) => !started)
+        .sort(([, a], [, b]) => a.rank - b.rank)
+        .map(([, entry]) => entry.queuedState(now)),
+      running: entries
+        .filter(([, { started }]) => started)
+        .map(([id, entry]) => entry.runningState(now, progress.get(id))),
+      ...this.#memoryState(),
+      last_step: this.#lastStep === null ? null : stepState(this.#lastStep.report, now - this.#lastStep.at),
+    };
+  }
+
+  #memoryState(): Pick<EngineState, "kv_pool" | "prefix_cache"> {
+    const { options } = this.#setup;
+    const { tokens, hits } = this.#lookups;
+    const report = this.#lastStep?.report;
+    return {
+      kv_pool: {
+        bytes: report?.kvBytes ?? 0,
+        used_bytes: report?.kvUsedBytes ?? 0,
+        cap_bytes: options.kvBytes,
+        slots: report?.kvSlots ?? 0,
+      },
+      prefix_cache: {
+        bytes: report?.prefixBytes ?? 0,
+        cap_bytes: options.prefixBytes,
+        hit_rate: tokens === 0 ? null : hits / tokens,
+      },
+    };
   }
 
   async close(): Promise<void> {
@@ -179,45 +211,30 @@ export class EngineClient implements InferenceEngine {
   }
 
   #hear(report: StepReport): void {
+    this.#lastStep = { report, at: this.#lastSign };
     this.#onStep(report);
-    for (const event of report.events) this.#dispatch(event);
-  }
-
-  #dispatch(event: EngineEvent): void {
-    const entry = this.#inFlight.get(event.id);
-    if (entry === undefined) return;
-    switch (event.kind) {
-      case "started":
-        entry.started = true;
-        entry.listener.onStarted(event.cachedTokens);
-        return;
-      case "advanced":
-        entry.completionTokens = event.completionTokens;
-        entry.listener.onText(event.text, event.completionTokens, event.logprobs ?? []);
-        if (event.finish === null) return;
-        this.#end(event.id, entry, {
-          kind: "finished",
-          reason: event.finish,
-          completionTokens: event.completionTokens,
-        });
-        return;
-      case "cancelled":
-        this.#end(event.id, entry, { kind: "cancelled", completionTokens: event.completionTokens });
-        return;
-      case "failed":
-        this.#end(event.id, entry, { kind: "failed", completionTokens: event.completionTokens, reason: event.reason });
-        return;
+    for (const event of report.events) {
+      const entry = this.#inFlight.get(event.id);
+      if (entry === undefined) continue;
+      if (event.kind === "started") {
+        this.#lookups.tokens += entry.prompt;
+        this.#lookups.hits += event.cachedTokens;
+      }
+      const ending = entry.hear(event);
+      if (ending !== null) this.#end(event.id, entry, ending);
     }
   }
 
   #end(id: string, entry: InFlight, ending: Ending): void {
     this.#inFlight.delete(id);
-    entry.listener.onEnd(ending);
+    entry.end(ending);
   }
 
   #failAll(reason: string): void {
-    for (const [id, entry] of this.#inFlight) {
-      this.#end(id, entry, { kind: "failed", completionTokens: entry.completionTokens, reason });
-    }
+    for (const [id, entry] of this.#inFlight) this.#end(id, entry, entry.failed(reason));
   }
+}
+
+function stepState({ seconds, decodeRows, prefillTokens }: StepReport, age: number): EngineState["last_step"] {
+  return { age_ms: Math.round(age), seconds, decode_rows: decodeRows, prefill_tokens: prefillTokens };
 }

@@ -1,16 +1,17 @@
 import { kvRows } from "../graph/decoder.ts";
-import type { DecoderOutput, DecoderSession } from "../runtime/decoder-session.ts";
+import type { DecoderSession } from "../runtime/decoder-session.ts";
 import type { Advance } from "./answer.ts";
-import { type BatchRow, decoderBatch } from "./batch.ts";
+import { monotonicNow } from "./clock.ts";
 import type { TokenBytes } from "./detokeniser.ts";
-import { Generation, type GenerationRequest } from "./generation.ts";
+import { Generation, type GenerationRequest, type Progress } from "./generation.ts";
 import { KvPool, kvPoolBytes } from "./kv-pool.ts";
-import { type AdmissionLimits, fits, PIECE_TOKENS, type PolicyLimits, planStep } from "./policy.ts";
+import { type AdmissionLimits, fits, type PolicyLimits, planStep, SHORTEST_PIECE } from "./policy.ts";
 import { agreement, BLOCK_TOKENS, type CachedPiece, PrefixCache } from "./prefix-cache.ts";
 import type { Sequence } from "./sequence.ts";
+import { WaitingQueue } from "./waiting-queue.ts";
 
 /** What computes a forward pass. */
-type Decoder = Pick<DecoderSession, "config" | "run">;
+type Decoder = Pick<DecoderSession, "config" | "allocate" | "free" | "run">;
 
 export type EngineOptions = PolicyLimits &
   AdmissionLimits & {
@@ -22,19 +23,26 @@ export type EngineOptions = PolicyLimits &
 export type Vocabulary = { tokens: TokenBytes; eosIds: ReadonlySet<number> };
 
 export type EngineEvent =
-  | ({ kind: "advanced"; id: string } & Advance)
-  /** `cachedTokens` of the prompt were known from earlier requests. */
-  | { kind: "started"; id: string; cachedTokens: number }
+  /** `timeUp`: it ends here because its deadline came. */
+  | ({ kind: "advanced"; id: string; timeUp?: true } & Advance)
+  /** `cachedTokens` of the prompt were known from earlier requests. `at`: when, in the clock's milliseconds. */
+  | { kind: "started"; id: string; cachedTokens: number; at: number }
+  /** Its deadline came before anything was computed. */
+  | { kind: "expired"; id: string }
   | { kind: "cancelled"; id: string; completionTokens: number }
   | { kind: "failed"; id: string; completionTokens: number; reason: string };
 
-/** What one step did, for metrics. */
+/** What one step did, and who runs after it. */
 export type StepReport = {
   decodeRows: number;
   prefillTokens: number;
   seconds: number;
   kvBytes: number;
   prefixBytes: number;
+  /** Of the pool, what the tokens of running requests take, and their slots. */
+  kvUsedBytes: number;
+  kvSlots: number;
+  running: Progress[];
   events: EngineEvent[];
 };
 
@@ -50,26 +58,29 @@ export class Engine {
   readonly #vocabulary: Vocabulary;
   readonly #pool: KvPool;
   readonly #prefixes: PrefixCache;
-  readonly #waiting: Generation[] = [];
+  readonly #now: () => number;
+  readonly #waiting = new WaitingQueue<Generation>();
   readonly #running = new Set<Generation>();
   readonly #rows: Sequence[] = [];
   #events: EngineEvent[] = [];
   #arrivals = 0;
 
-  constructor(decoder: Decoder, vocabulary: Vocabulary, options: EngineOptions) {
+  /** @param now milliseconds of the clock that deadlines are in */
+  constructor(decoder: Decoder, vocabulary: Vocabulary, options: EngineOptions, now: () => number = monotonicNow) {
     this.#decoder = decoder;
     this.#vocabulary = vocabulary;
     this.#options = options;
-    this.#pool = new KvPool(decoder.config);
+    this.#now = now;
+    this.#pool = new KvPool(decoder, options);
     this.#prefixes = new PrefixCache(kvRows(decoder.config) * decoder.config.headDim, options.prefixBytes);
   }
 
   get busy(): boolean {
-    return this.#waiting.length + this.#running.size > 0;
+    return this.#waiting.size + this.#running.size > 0;
   }
 
   submit(request: GenerationRequest): void {
-    this.#waiting.push(new Generation(request, this.#arrivals++, this.#vocabulary));
+    this.#waiting.push(new Generation(request, this.#arrivals++, this.#vocabulary), this.#now());
   }
 
   /** Takes a generation out, wherever it is. One that has ended already is left alone. */
@@ -81,39 +92,56 @@ export class Engine {
   }
 
   /** Admits who fits, computes one step for everybody planned, and reports what came of it. */
-  async step(): Promise<StepReport> {
+  step(): StepReport {
     const began = performance.now();
+    this.#expire();
     this.#admit();
     this.#begin();
     this.#decodersFirst();
     const plan = planStep(this.#rows, this.#options);
     const decoding = plan.decode.map((slot) => this.#row(slot));
     const prefilling = plan.prefill.map(({ index, tokens }) => ({ sequence: this.#row(index), tokens }));
-    this.#reserve([...decoding.map((sequence) => ({ sequence, tokens: 1 })), ...prefilling]);
 
-    if (decoding.length > 0) await this.#forward(decoding, 1);
-    for (const { sequence, tokens } of prefilling) await this.#forward([sequence], tokens);
+    if (decoding.length > 0) this.#forward(decoding, 1);
+    for (const { sequence, tokens } of prefilling) this.#forward([sequence], tokens);
     this.#advance();
+    const used = this.#used();
     return {
       decodeRows: decoding.length,
       prefillTokens: prefilling.reduce((total, { tokens }) => total + tokens, 0),
       seconds: (performance.now() - began) / 1000,
       kvBytes: this.#pool.bytes,
       prefixBytes: this.#prefixes.bytes,
+      kvUsedBytes: used.reduce((total, tokens) => total + tokens, 0) * kvTokenBytes(this.#decoder.config),
+      kvSlots: used.length,
+      running: [...this.#running].map((generation) => generation.progress),
       events: this.#events.splice(0),
     };
   }
 
-  /** First come, first served: the first that does not fit holds back the others, or a long one would wait for ever. */
+  /** Ends what ran out of time: who has begun with what it has, the others without an answer. */
+  #expire(): void {
+    const now = this.#now();
+    const late = [...this.#running].filter(({ deadline }) => deadline <= now);
+    for (const generation of [...this.#waiting.expire(now), ...late]) {
+      const { id } = generation;
+      if (generation.begun) this.#events.push({ kind: "advanced", id, timeUp: true, ...generation.cut() });
+      else this.#events.push({ kind: "expired", id });
+      this.#remove(generation);
+    }
+  }
+
+  /** In the order of the queue: the first that does not fit holds back the others, or a long one would wait for ever. */
   #admit(): void {
     const bytes = kvPoolBytes(this.#decoder.config);
-    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+    for (let { next } = this.#waiting; next !== undefined; next = this.#waiting.next) {
       const lengths = [...this.#running, next].flatMap((generation) => generation.finalLengths);
       if (!fits(lengths, this.#options, bytes)) return;
-      this.#waiting.shift();
+      this.#waiting.remove(next);
       this.#running.add(next);
       this.#rows.push(...next.sequences);
-      this.#pool.fit(this.#rows.length, this.#pool.stride, this.#used());
+      // Room for the longest answer there can be, so that nothing has to move while it grows.
+      this.#pool.fit(lengths.length, Math.max(...lengths), this.#used());
     }
   }
 
@@ -125,7 +153,7 @@ export class Engine {
     for (const generation of this.#running) {
       for (const [index, sequence] of generation.sequences.entries()) {
         if (sequence.cached !== null || !this.#recall(sequence) || index > 0) continue;
-        this.#events.push({ kind: "started", id: generation.id, cachedTokens: sequence.cached ?? 0 });
+        this.#events.push({ kind: "started", id: generation.id, cachedTokens: sequence.cached ?? 0, at: this.#now() });
       }
     }
   }
@@ -136,7 +164,6 @@ export class Engine {
     const known = pieces.reduce((total, { count }) => total + count, 0);
     sequence.held = this.#options.prefixBytes > 0 && this.#rows.some((other) => computesMore(other, sequence, known));
     if (sequence.held) return false;
-    this.#pool.fit(this.#rows.length, Math.max(known, this.#pool.stride), this.#used());
     for (const { kv, count, canonical } of pieces) {
       this.#pool.write(this.#rows.indexOf(sequence), sequence.computed, count, kv, BLOCK_TOKENS);
       if (canonical && sequence.canonical === sequence.computed) sequence.canonical += count;
@@ -147,15 +174,13 @@ export class Engine {
   }
 
   /**
-   * What can be used of earlier prompts. The last token is computed in any case, for its logits. Keys and values differ in their last
-   * bits with the pieces they were computed in, so a reproducible sequence takes only whole pieces that it would have computed alike.
+   * What can be used of earlier prompts. A reproducible sequence takes only what is to the last bit as it would compute it.
    */
   #known(sequence: Sequence): CachedPiece[] {
-    const pieces = this.#prefixes.match(sequence.prompt.slice(0, -1));
+    const pieces = this.#prefixes.match(reusable(sequence));
     if (!sequence.reproducible) return pieces;
-    const different = pieces.findIndex(({ count, canonical }) => !canonical || count < BLOCK_TOKENS);
-    const alike = different < 0 ? pieces.length : different;
-    return pieces.slice(0, wholePieces(alike * BLOCK_TOKENS) / BLOCK_TOKENS);
+    const different = pieces.findIndex(({ canonical }) => !canonical);
+    return different < 0 ? pieces : pieces.slice(0, different);
   }
 
   /** Keeps a sequence's keys and values for requests that begin like it. */
@@ -183,12 +208,6 @@ export class Engine {
     this.#rows[b] = first;
   }
 
-  #reserve(work: { sequence: Sequence; tokens: number }[]): void {
-    const used = this.#used();
-    const lengths = work.map(({ sequence, tokens }) => sequence.computed + tokens);
-    if (used.length > 0) this.#pool.fit(used.length, Math.max(...used, ...lengths), used);
-  }
-
   /** Tokens in each slot of the pool. */
   #used(): number[] {
     return this.#rows.map((sequence) => sequence.computed);
@@ -201,36 +220,32 @@ export class Engine {
   }
 
   /** One forward pass over sequences in neighbouring slots; those that it brought to their last token have their logits then. */
-  async #forward(sequences: Sequence[], count: number): Promise<void> {
+  #forward(sequences: Sequence[], count: number): void {
     const [first] = sequences;
     const firstSlot = first === undefined ? -1 : this.#rows.indexOf(first);
     // A pass that failed earlier in this step has taken its generations out, and with them perhaps this one.
     if (firstSlot < 0) return;
-    const rows: BatchRow[] = sequences.map((sequence) => ({
-      tokens: sequence.next(count),
-      computed: sequence.computed,
-    }));
-    let output: DecoderOutput;
+    let logits: Float32Array;
     try {
-      output = await this.#decoder.run(decoderBatch(this.#decoder.config, this.#pool, firstSlot, rows));
+      logits = this.#decoder.run({
+        cache: this.#pool.cache,
+        firstSlot,
+        tokens: sequences.map((sequence) => sequence.next(count)),
+        computed: sequences.map((sequence) => sequence.computed),
+      });
     } catch (error) {
       this.#fail(sequences, error instanceof Error ? error.message : String(error));
       return;
     }
-    const { vocab, headDim } = this.#decoder.config;
-    const rowSize = kvRows(this.#decoder.config) * count * headDim;
+    const { vocab } = this.#decoder.config;
     for (const [row, sequence] of sequences.entries()) {
-      this.#pool.write(firstSlot + row, sequence.computed, count, output.newKv.subarray(row * rowSize), count);
       const wasPrefilling = sequence.prefilling;
-      const { computed } = sequence;
+      const isCanonical = sequence.canonical === sequence.computed && count >= SHORTEST_PIECE;
       sequence.computed += count;
-      // Where a piece begins decides on its last bits, where it ends does not.
-      if (wasPrefilling && sequence.canonical === computed && computed === wholePieces(computed)) {
-        sequence.canonical = sequence.computed;
-      }
+      if (isCanonical) sequence.canonical = sequence.computed;
       if (sequence.pending > 0) continue;
       if (wasPrefilling) this.#remember(sequence);
-      sequence.logits = output.logits.subarray(row * vocab, (row + 1) * vocab);
+      sequence.logits = logits.subarray(row * vocab, (row + 1) * vocab);
     }
   }
 
@@ -254,11 +269,12 @@ export class Engine {
         this.#fail(generation.sequences, error instanceof Error ? error.message : String(error));
       }
     }
+    // Whose partner under guidance is not as far keeps its logits; the next pass writes over the ones it was given.
+    for (const sequence of this.#rows) sequence.logits = sequence.logits?.slice() ?? null;
   }
 
   #remove(generation: Generation): void {
-    const queued = this.#waiting.indexOf(generation);
-    if (queued >= 0) this.#waiting.splice(queued, 1);
+    this.#waiting.remove(generation);
     if (!this.#running.delete(generation)) return;
     for (const sequence of generation.sequences) this.#free(sequence);
   }
@@ -274,13 +290,16 @@ export class Engine {
   }
 }
 
-/** The part of so many tokens that makes whole pieces of a prompt. */
-const wholePieces = (tokens: number): number => tokens - (tokens % PIECE_TOKENS);
+const kvTokenBytes = (config: Decoder["config"]): number =>
+  kvRows(config) * config.headDim * Float32Array.BYTES_PER_ELEMENT;
+
+/** The tokens of a prompt that need not be computed: all but the last, whose logits are wanted, in a piece as short as may be. */
+const reusable = ({ prompt, reproducible }: Sequence): readonly number[] =>
+  prompt.slice(0, reproducible ? -SHORTEST_PIECE : -1);
 
 /** Whether `other` is computing more of the beginning of `sequence` than is known, in a way that it can use. */
 function computesMore(other: Sequence, sequence: Sequence, known: number): boolean {
   if (!other.prefilling) return false;
-  const shared = agreement(other.prompt, sequence.prompt.slice(0, -1));
-  if (!sequence.reproducible) return shared >= known + BLOCK_TOKENS;
-  return other.canonical === other.computed && wholePieces(shared) > known;
+  if (sequence.reproducible && other.canonical < other.computed) return false;
+  return agreement(other.prompt, reusable(sequence)) >= known + BLOCK_TOKENS;
 }

@@ -1,5 +1,6 @@
 import type { AttuneError } from "../../schema/wire/errors.ts";
 import type { FinishReason } from "./answer.ts";
+import type { EngineState } from "./engine-state.ts";
 import type { GenerationRequest } from "./generation.ts";
 import type { TokenLogprobs } from "./logprobs.ts";
 
@@ -13,15 +14,16 @@ export type QueueLimits = {
 
 /** How a generation ended. */
 export type Ending =
-  | { kind: "finished"; reason: FinishReason; completionTokens: number }
+  /** `timeUp`: it has length as its reason because its deadline came. */
+  | { kind: "finished"; reason: FinishReason; completionTokens: number; timeUp?: true }
   | { kind: "cancelled"; completionTokens: number }
   /** `reason` is for the operator; `error` for the client, where it can do more about it than ask again. */
   | { kind: "failed"; completionTokens: number; reason: string; error?: AttuneError };
 
 /** What a submitter hears. `onText` may be called with an empty text: the token is counted, its text is still held back. */
 export type SequenceListener = {
-  /** It has a row now; `cachedTokens` of its prompt need not be computed. */
-  onStarted: (cachedTokens: number) => void;
+  /** It has had a row since `at`, in the milliseconds of clock.ts; `cachedTokens` of its prompt need not be computed. */
+  onStarted: (cachedTokens: number, at: number) => void;
   onText: (text: string, completionTokens: number, logprobs: TokenLogprobs[]) => void;
   onEnd: (ending: Ending) => void;
 };
@@ -47,5 +49,7 @@ export type InferenceEngine = {
   submit(request: GenerationRequest, listener: SequenceListener): void;
   /** Ends a generation. Its listener hears of it; an unknown or ended one is left alone. */
   cancel(id: string): void;
+  /** What it is doing, by what is known here: also while it computes. */
+  inspect(): EngineState;
   close(): Promise<void>;
 };

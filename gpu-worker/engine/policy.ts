@@ -1,8 +1,6 @@
 /** What the policy may know of a running sequence. */
 export type Pending = {
-  /** Tokens that are in the KV pool. */
-  computed: number;
-  /** Tokens that are not. */
+  /** Tokens that are not in the KV pool. */
   pending: number;
   /** Counts up with every sequence admitted. */
   arrival: number;
@@ -11,18 +9,11 @@ export type Pending = {
 };
 
 export type PolicyLimits = {
-  /** New tokens a step may begin on while somebody is decoding: bounds how long a prompt holds up running streams. */
+  /** New tokens of a step while somebody is decoding: bounds how long a prompt holds up running streams. */
   mixedTokens: number;
-  /** The same while nobody is decoding. */
+  /** The same while nobody is decoding; bounds how long a cancelled request computes on. */
   prefillTokens: number;
 };
-
-/**
- * Prompts are read in pieces that end at multiples of this many tokens, whatever else is going on. Where a piece ends changes the
- * order in which attention sums, hence the last bits, hence now and then a token: a prompt must not be answered differently
- * because others were busy. Also bounds how long a cancelled request computes on.
- */
-export const PIECE_TOKENS = 64;
 
 export type StepPlan = {
   /** Sequences that decode their next token together, by index. */
@@ -33,8 +24,7 @@ export type StepPlan = {
 
 /**
  * Decode first: every sequence with one pending token decodes in this step; what is left of the budget goes to prompts in order
- * of arrival, a piece each. A piece that begins within the budget is computed whole, and one always does, so nobody starves.
- * Held sequences are left out.
+ * of arrival, a piece each, and to one in any case, so nobody starves. Held sequences are left out.
  */
 export function planStep(running: readonly Pending[], limits: PolicyLimits): StepPlan {
   const plan: StepPlan = { decode: [], prefill: [] };
@@ -43,15 +33,28 @@ export function planStep(running: readonly Pending[], limits: PolicyLimits): Ste
     if (pending === 1) plan.decode.push(index);
   }
   const decoding = plan.decode.length;
-  let budget = decoding > 0 ? Math.max(1, limits.mixedTokens - decoding) : limits.prefillTokens;
+  let budget = decoding > 0 ? limits.mixedTokens - decoding : limits.prefillTokens;
   const prompts = entries.filter(([, { pending }]) => pending > 1);
-  for (const [index, { computed, pending }] of prompts.sort(([, a], [, b]) => a.arrival - b.arrival)) {
-    if (budget <= 0) break;
-    const tokens = Math.min(pending, PIECE_TOKENS - (computed % PIECE_TOKENS));
+  for (const [index, { pending }] of prompts.sort(([, a], [, b]) => a.arrival - b.arrival)) {
+    if (budget < SHORTEST_PIECE && plan.prefill.length > 0) break;
+    const tokens = pieceOf(pending, budget);
     plan.prefill.push({ index, tokens });
     budget -= tokens;
   }
   return plan;
+}
+
+/**
+ * A prompt's keys and values are to the last bit the same whatever pieces it was read in, but for a piece of a single token, which
+ * onnxruntime computes in another order. So no prompt is cut into such a piece.
+ */
+export const SHORTEST_PIECE = 2;
+
+/** @param pending at least {@link SHORTEST_PIECE}. */
+function pieceOf(pending: number, budget: number): number {
+  const tokens = Math.min(pending, Math.max(SHORTEST_PIECE, budget));
+  if (pending - tokens !== 1) return tokens;
+  return tokens > SHORTEST_PIECE ? tokens - 1 : pending;
 }
 
 export type AdmissionLimits = {

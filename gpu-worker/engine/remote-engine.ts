@@ -1,4 +1,6 @@
-import { AttuneError } from "../../schema/wire/errors.ts";
+import { AttuneError, deadlineExceeded } from "../../schema/wire/errors.ts";
+import { monotonicNow } from "./clock.ts";
+import type { EngineState } from "./engine-state.ts";
 import type { GenerationRequest } from "./generation.ts";
 import type { InferenceEngine, QueueLimits, SequenceListener } from "./inference-engine.ts";
 import { completionRequest } from "./remote/completion-request.ts";
@@ -86,10 +88,11 @@ export class RemoteEngine implements InferenceEngine {
   }
 
   /**
-   * Sends a generation to the server. What the server refuses is heard of by the listener, as a failed ending with the server's words.
+   * Sends a generation to the server, without its priority: vLLM refuses one unless it was started to schedule by priority, which it
+   * does not tell. What the server refuses is heard of by the listener, as a failed ending with the server's words.
    *
-   * @throws AttuneError `worker_unavailable` while the server is away, `queue_full`, `context_length_exceeded`, `conflict`, and
-   * `unsupported_parameter` for what the server would ignore
+   * @throws AttuneError `worker_unavailable` while the server is away, `queue_full`, `context_length_exceeded`, `conflict`,
+   * `deadline_exceeded` where its deadline has come, and `unsupported_parameter` for what the server would ignore
    */
   submit(request: GenerationRequest, listener: SequenceListener): void {
     const { model } = this.#watch;
@@ -102,14 +105,35 @@ export class RemoteEngine implements InferenceEngine {
     refuseTooLong(model, request);
     const body = completionRequest(model, request);
     this.#refuseWhenFull(request.prompt.length);
-    const generation = new RemoteGeneration(request.prompt.length, listener);
+    const now = monotonicNow();
+    const { deadline = Number.POSITIVE_INFINITY } = request;
+    if (deadline <= now) throw deadlineExceeded();
+    const generation = new RemoteGeneration(request, listener, now);
     this.#inFlight.set(request.id, generation);
-    const run = this.#run(request, generation, body, listener).finally(() => this.#runs.delete(run));
+    const alarm = Number.isFinite(deadline) ? setTimeout(() => generation.expire(), deadline - now) : undefined;
+    const run = this.#run(request, generation, body, listener).finally(() => {
+      clearTimeout(alarm);
+      this.#runs.delete(run);
+    });
     this.#runs.add(run);
   }
 
   cancel(id: string): void {
     this.#inFlight.get(id)?.cancel();
+  }
+
+  inspect(): EngineState {
+    const now = monotonicNow();
+    const generations = [...this.#inFlight.values()];
+    return {
+      ready: this.isReady,
+      silence_seconds: this.silence,
+      queue: generations.filter(({ started }) => !started).map((generation) => generation.queuedState(now)),
+      running: generations.filter(({ started }) => started).map((generation) => generation.runningState(now)),
+      kv_pool: null,
+      prefix_cache: null,
+      last_step: null,
+    };
   }
 
   async close(): Promise<void> {

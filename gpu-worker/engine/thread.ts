@@ -1,5 +1,6 @@
 /** The engine's thread: `session.run` blocks whoever calls it, so HTTP and tokenising live elsewhere. */
 import { once } from "node:events";
+import { setImmediate as turn } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { DecoderSession } from "../runtime/decoder-session.ts";
 import { Engine, type EngineEvent } from "./engine.ts";
@@ -10,7 +11,7 @@ if (port === null) throw new Error("This file runs as a worker thread");
 const post = (message: FromEngine) => port.postMessage(message);
 
 const setup: EngineSetup = workerData;
-const session = await DecoderSession.load(setup.model, setup.config, setup.threads);
+const session = new DecoderSession(setup.model, setup.config, setup.threads);
 const engine = new Engine(session, { tokens: setup.tokens, eosIds: new Set(setup.eosIds) }, setup.options);
 
 /** Commands wait here until the step in progress is over, for the engine must not change in the middle of one. */
@@ -36,9 +37,11 @@ for (;;) {
     await once(port, "message");
     continue;
   }
-  const report = await engine.step();
+  const report = engine.step();
   post({ type: "step", report: { ...report, events: [...cancelled, ...report.events] } });
+  // A step blocks the thread; now whatever was sent meanwhile can arrive.
+  await turn();
 }
 // A thread that is terminated in the middle of native code may take the process with it; this one ends by itself.
-await session.release();
+session.release();
 port.close();

@@ -6,7 +6,6 @@ type NodeOptions = {
 };
 
 export const int = (value: number): Attribute => ({ kind: "int", value });
-export const ints = (value: number[]): Attribute => ({ kind: "ints", value });
 export const float = (value: number): Attribute => ({ kind: "float", value });
 
 /** Collects nodes in execution order and hands back their outputs as values, so a model reads as an expression. */
@@ -31,6 +30,12 @@ export class GraphBuilder {
   /** A small constant that is at hand. */
   constant(name: string, type: ElementType, shape: number[], data: TensorData): Value {
     return this.weight(name, type, shape, async () => data);
+  }
+
+  /** As {@link constant}, once for all who ask for it by that name. */
+  shared(name: string, type: ElementType, shape: number[], data: TensorData): Value {
+    const isKnown = this.#graph.initializers.some((initializer) => initializer.name === name);
+    return isKnown ? { name } : this.constant(name, type, shape, data);
   }
 
   /** A one-dimensional int64 constant: a shape, or sizes. */

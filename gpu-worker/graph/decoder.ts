@@ -1,8 +1,10 @@
-import { attentionContext, splitAttention } from "./attention.ts";
-import { GraphBuilder, int } from "./builder.ts";
+import { type AttentionContext, groupedQueryAttention } from "./attention.ts";
+import { GraphBuilder } from "./builder.ts";
 import type { Graph, Value } from "./graph.ts";
-import { type Build, embedding, gatedMlp, type Precision, residualNorm, type WeightSource } from "./layers.ts";
+import { type Build, embedding, gatedMlp, residualNorm, type WeightSource } from "./layers.ts";
+import type { WeightLayout } from "./precision.ts";
 import { rotaryTable } from "./rotary.ts";
+import { rotatedWeights } from "./rotated-weights.ts";
 
 /** The shape of a llama-family decoder. Sizes are in elements, `contextLength` in tokens. */
 export type DecoderConfig = {
@@ -30,51 +32,59 @@ export type DecoderConfig = {
   outputBias: boolean;
 };
 
-/** Rows of `new_kv`, in the order layer, key before value, kv head. */
+/** Key and value vectors of one token. */
 export const kvRows = ({ layers, kvHeads }: Pick<DecoderConfig, "layers" | "kvHeads">): number => layers * 2 * kvHeads;
 
-/** Query heads that share one key/value head. */
-export const queryGroups = ({ heads, kvHeads }: Pick<DecoderConfig, "heads" | "kvHeads">): number => heads / kvHeads;
-
 export const pastName = (layer: number, kind: "key" | "value"): string => `past.${layer}.${kind}`;
+export const presentName = (layer: number, kind: "key" | "value"): string => `present.${layer}.${kind}`;
 
 /**
- * The split-attention decoder: past keys and values are plain inputs that stay where TypeScript keeps them, and the graph returns
- * only the rows it computed, so nothing old is ever copied. Ragged batches, chunked prefill and decoding are the same graph.
+ * The decoder over keys and values that stay where they are: every layer's `present` is meant to be the very memory of its `past`, so a
+ * pass writes the new rows behind the old ones and copies nothing. Decoding ragged batches and reading a prompt piece by piece are
+ * the same graph.
  *
- * Inputs (B rows, S new tokens each, P slots of past, N wanted logits, G query heads a key head):
- * `input_ids`, `position_ids` int64 [B,S] · `mask` float32 [B,1,G·S,P+S], added to the scores, query groups outermost ·
- * `logit_rows` int64 [N], indexes into the B·S tokens · `past.{l}.key|value` float32 [B,kvHeads,P,headDim].
- * Outputs: `logits` float32 [N,vocab] · `new_kv` float32 [B,kvRows,S,headDim], keys after rotation.
+ * Inputs (B rows, S new tokens each, room for P tokens, N wanted logits): `input_ids` int64 [B,S] · `last_positions` int32 [B], tokens of
+ * each row after this pass less one · `longest` int32 scalar, the most of them plus one · `logit_rows` int64 [N], indexes into the B·S
+ * tokens · `past.{l}.key|value` float32 [B,kvHeads,P,headDim].
+ * Outputs: `logits` float32 [N,vocab] · `present.{l}.key|value`, as past, keys after rotation.
  */
-export function buildDecoder(config: DecoderConfig, source: WeightSource, precision: Precision): Graph {
+export function buildDecoder(config: DecoderConfig, source: WeightSource, layout: WeightLayout): Graph {
+  if (layout !== "int8-channels") return assemble({ config, source, layout });
+  return assemble({ config: { ...config, tiedEmbeddings: false }, source: rotatedWeights(source, config), layout });
+}
+
+function assemble(model: Omit<Build, "builder">): Graph {
+  const { config } = model;
   const builder = new GraphBuilder("decoder");
-  const build: Build = { builder, config, source, precision };
+  const build: Build = { builder, ...model };
   const ids = builder.input("input_ids", "int64", ["batch", "sequence"]);
-  const positions = builder.input("position_ids", "int64", ["batch", "sequence"]);
-  const mask = builder.input("mask", "float32", ["batch", 1, "queries", "total"]);
+  const context: AttentionContext = {
+    lastPositions: builder.input("last_positions", "int32", ["batch"]),
+    longest: builder.input("longest", "int32", []),
+    ...rotaryConstants(build),
+  };
   const logitRows = builder.input("logit_rows", "int64", ["wanted"]);
-  const pastShape = ["batch", config.kvHeads, "past", config.headDim];
-  const pasts = Array.from({ length: config.layers }, (_, layer) => ({
-    key: builder.input(pastName(layer, "key"), "float32", pastShape),
-    value: builder.input(pastName(layer, "value"), "float32", pastShape),
-  }));
-  const [firstPast] = pasts;
-  if (firstPast === undefined) throw new Error("A decoder needs at least one layer");
-  const context = attentionContext(build, { ids, positions, mask, firstPast, tables: rotaryConstants(build) });
+  const kvShape = ["batch", config.kvHeads, "room", config.headDim];
 
   const { hidden, head } = embedding(build, ids);
   let residual = hidden;
   let delta: Value | null = null;
-  const newRows: Value[] = [];
-  for (const [layer, past] of pasts.entries()) {
+  const presents: { name: string; value: Value }[] = [];
+  for (let layer = 0; layer < config.layers; layer++) {
     const name = `model.layers.${layer}`;
+    const past = {
+      key: builder.input(pastName(layer, "key"), "float32", kvShape),
+      value: builder.input(pastName(layer, "value"), "float32", kvShape),
+    };
     const before = residualNorm(build, `${name}.input_layernorm`, residual, delta);
-    const attention = splitAttention(build, `${name}.self_attn`, before.normed, past, context);
+    const attention = groupedQueryAttention(build, `${name}.self_attn`, before.normed, past, context);
     const between = residualNorm(build, `${name}.post_attention_layernorm`, before.sum, attention.output);
     delta = gatedMlp(build, `${name}.mlp`, between.normed);
     residual = between.sum;
-    newRows.push(attention.key, attention.value);
+    presents.push(
+      { name: presentName(layer, "key"), value: attention.key },
+      { name: presentName(layer, "value"), value: attention.value },
+    );
   }
 
   const flat = builder.integers("shape.flat", [-1, config.hidden]);
@@ -83,8 +93,7 @@ export function buildDecoder(config: DecoderConfig, source: WeightSource, precis
   const wantedDelta = delta === null ? null : wanted("wanted.delta", delta);
   const { normed } = residualNorm(build, "model.norm", wanted("wanted.residual", residual), wantedDelta);
   builder.output(head(normed), "logits", "float32", ["wanted", config.vocab]);
-  const rows = builder.node("Concat", "new_rows", newRows, { attributes: { axis: int(1) } });
-  builder.output(rows, "new_kv", "float32", ["batch", kvRows(config), "sequence", config.headDim]);
+  for (const { name, value } of presents) builder.output(value, name, "float32", kvShape);
   return builder.finish();
 }
 

@@ -30,6 +30,9 @@ export function parseChatTemplate(source: string): ChatTemplate {
 const SENTINEL = `#${Array.from({ length: 4 }, () => randomInt(2 ** 32)).join("")}`;
 const SENTINELS = new RegExp(`${SENTINEL}\\.(\\d+)#`);
 
+/** `conversation`: so many of its tokens come before what tells one label line from another; `null` where it has no label line. */
+export type Prompt = { ids: number[]; conversation: number | null };
+
 /**
  * The prompt of one answer: the conversation with its steering in place, through the model's own template, up to where the answer
  * begins.
@@ -40,14 +43,16 @@ const SENTINELS = new RegExp(`${SENTINEL}\\.(\\d+)#`);
  *
  * @throws AttuneError `invalid_request` where the template refuses the conversation
  */
-export function renderPrompt(tokenizer: Tokenizer, template: ChatTemplate, conversation: Conversation): number[] {
+export function renderPrompt(tokenizer: Tokenizer, template: ChatTemplate, conversation: Conversation): Prompt {
   const turns = conditionedTurns(conversation);
   const texts: string[] = [];
   const hidden = turns.map((turn) => hide(turn, texts));
   const rendered = renderTemplate(template, hidden, tokenizer);
-  const ids = tokenise(tokenizer, rendered, texts);
+  const { ids, beforeLast } = tokenise(tokenizer, rendered, texts);
   const bos = tokenizer.requiredBos;
-  return bos === null || ids[0] === bos ? ids : [bos, ...ids];
+  const added = bos === null || ids[0] === bos ? [] : [bos];
+  const labelled = turns.at(-1)?.role === "attributes";
+  return { ids: [...added, ...ids], conversation: labelled ? added.length + beforeLast : null };
 }
 
 /** Puts a sentinel in a text's place, but leaves its outer white space, so that `trim` and tests for emptiness work as they should. */
@@ -76,9 +81,10 @@ function renderTemplate(template: ChatTemplate, messages: Turn[], tokenizer: Tok
   }
 }
 
-/** Tokenises a rendered template, each sentinel replaced by its text. */
-function tokenise(tokenizer: Tokenizer, rendered: string, texts: string[]): number[] {
+/** Tokenises a rendered template, each sentinel replaced by its text. `beforeLast`: tokens before the run that has the last text. */
+function tokenise(tokenizer: Tokenizer, rendered: string, texts: string[]): { ids: number[]; beforeLast: number } {
   const ids: number[] = [];
+  let beforeLast = 0;
   const markers = markerPattern(tokenizer);
   let run = "";
   const endRun = () => {
@@ -89,6 +95,7 @@ function tokenise(tokenizer: Tokenizer, rendered: string, texts: string[]): numb
   for (const [index, part] of rendered.split(SENTINELS).entries()) {
     if (index % 2 === 1) {
       run += texts[Number(part)] ?? "";
+      beforeLast = ids.length;
       continue;
     }
     for (const piece of markers === null ? [part] : part.split(markers)) {
@@ -102,7 +109,7 @@ function tokenise(tokenizer: Tokenizer, rendered: string, texts: string[]): numb
     }
   }
   endRun();
-  return ids;
+  return { ids, beforeLast };
 }
 
 const patterns = new WeakMap<Tokenizer, RegExp | null>();

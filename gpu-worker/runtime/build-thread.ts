@@ -1,6 +1,6 @@
 /** Builds a decoder in a thread of its own, so that whoever serves meanwhile is not held up. */
 import { parentPort, workerData } from "node:worker_threads";
-import type { Precision } from "../graph/layers.ts";
+import type { Precision } from "../graph/precision.ts";
 import { ensureDecoder } from "./decoder-files.ts";
 
 /** What the thread is started with. Any message to it gives the build up. */

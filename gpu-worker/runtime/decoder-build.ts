@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { SHARE_ENV, Worker } from "node:worker_threads";
-import type { Precision } from "../graph/layers.ts";
+import type { Precision } from "../graph/precision.ts";
 import type { BuildSetup } from "./build-thread.ts";
 
 /**

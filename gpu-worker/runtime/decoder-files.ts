@@ -2,12 +2,13 @@ import { createHash, randomUUID } from "node:crypto";
 import { access, type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { buildDecoder } from "../graph/decoder.ts";
-import type { Precision } from "../graph/layers.ts";
+import type { Precision } from "../graph/precision.ts";
 import { serialiseGraph, type WeightSink } from "../graph/serialise.ts";
 import { openAdapter } from "../model/adapter.ts";
 import { cacheDirectory } from "../model/cache.ts";
 import { openCheckpoint } from "../model/checkpoint.ts";
 import { mergedWeights } from "../model/merge.ts";
+import { int8Layout } from "./int8-layout.ts";
 
 export const GRAPH_FILE = "decoder.onnx";
 const WEIGHTS_FILE = "decoder.weights";
@@ -47,14 +48,15 @@ export async function ensureDecoder(model: string, options: BuildOptions = {}): 
   const adapter = options.adapter === undefined ? null : await openAdapter(options.adapter);
   if (adapter !== null) opened.defer(adapter.close);
   const source = adapter === null ? weights : mergedWeights(weights, config, adapter);
-  const graph = buildDecoder(config, source, precision);
+  const layout = precision === "fp32" ? "fp32" : int8Layout();
+  const graph = buildDecoder(config, source, layout);
 
   const content = createHash("sha256").update(await checkpoint.contentHash());
   const { initializers, ...structure } = graph;
   const shapes = initializers.map(({ name, type, shape }) => ({ name, type, shape }));
   content.update(JSON.stringify({ WEIGHTS_VERSION, config, structure, shapes, adapter: adapter?.contentHash }));
   const decoders = join(cache, "decoders");
-  const directory = join(decoders, `${precision}-${content.digest("hex").slice(0, 32)}`);
+  const directory = join(decoders, `${layout}-${content.digest("hex").slice(0, 32)}`);
   if (!(await exists(directory))) {
     await writeWhole(decoders, directory, (sink) => serialiseGraph(graph, sink, onProgress));
   }

@@ -1,92 +1,95 @@
-import "./without-telemetry.ts";
 import { join } from "node:path";
-import { InferenceSession, Tensor } from "onnxruntime-node";
-import { type DecoderConfig, kvRows, pastName, queryGroups } from "../graph/decoder.ts";
+import { type DecoderConfig, pastName, presentName } from "../graph/decoder.ts";
 import { GRAPH_FILE } from "./decoder-files.ts";
+import { KvCache, type KvWindow } from "./kv-cache.ts";
+import { Binding, Session } from "./onnxruntime/session.ts";
 
-/** One forward pass: B rows of S new tokens, each over P slots of past. */
+/** One forward pass: rows of S new tokens each. Several rows bring one token each. */
 export type DecoderBatch = {
-  rows: number;
-  sequence: number;
-  pastSlots: number;
-  /** [B,S]. */
-  ids: BigInt64Array;
-  /** [B,S]. */
-  positions: BigInt64Array;
-  /** [B,1,G·S,P+S], 0 where a query may look and {@link MASKED} where it may not; groups outermost. */
-  mask: Float32Array;
-  /** [N], indexes into the B·S tokens whose logits are wanted. */
-  logitRows: BigInt64Array;
-  /** Past keys or values of one layer, [B,kvHeads,P,headDim]; read in place, never copied. */
-  past: (layer: number, kind: "key" | "value") => Float32Array;
+  /** Where the rows' keys and values are, and room for the new ones. */
+  cache: KvCache;
+  /** The rows are the slots from this one on. */
+  firstSlot: number;
+  /** New tokens of each row, [B][S]. */
+  tokens: readonly (readonly number[])[];
+  /** Tokens of each row that the cache holds already, [B]. */
+  computed: readonly number[];
+  /** Which of the B·S tokens to give the logits after, [N]; without it, the last of each row. */
+  logitRows?: readonly number[];
 };
-
-export type DecoderOutput = {
-  /** [N,vocab]. */
-  logits: Float32Array;
-  /** [B,kvRows,S,headDim]: the new keys and values, in the order layer, key before value, head. */
-  newKv: Float32Array;
-};
-
-/** Added to a score that must not count. Finite, so that a row without any past still has a defined softmax. */
-export const MASKED = -1e30;
 
 /** The decoder graph in onnxruntime. `run` blocks the calling thread, so it belongs in a worker thread. */
 export class DecoderSession {
   readonly config: DecoderConfig;
-  readonly #session: InferenceSession;
-
-  private constructor(session: InferenceSession, config: DecoderConfig) {
-    this.#session = session;
-    this.config = config;
-  }
+  readonly #session: Session;
+  readonly #caches = new Map<KvCache, Map<KvWindow, Binding>>();
 
   /**
    * @param model the directory that `ensureDecoder` returned, or a whole model in memory.
    * @param threads physical cores to compute on; 0 lets onnxruntime choose.
+   * @throws OnnxRuntimeError where the model cannot be loaded
    */
-  static async load(model: string | Uint8Array, config: DecoderConfig, threads = 0): Promise<DecoderSession> {
-    const options: InferenceSession.SessionOptions = {
-      executionProviders: ["cpu"],
-      intraOpNumThreads: threads,
-      interOpNumThreads: 1,
-      executionMode: "sequential",
-      graphOptimizationLevel: "all",
-      logSeverityLevel: 3,
-    };
-    const session =
-      typeof model === "string"
-        ? await InferenceSession.create(join(model, GRAPH_FILE), options)
-        : await InferenceSession.create(model, options);
-    return new DecoderSession(session, config);
+  constructor(model: string | Uint8Array, config: DecoderConfig, threads = 0) {
+    this.#session = new Session(typeof model === "string" ? join(model, GRAPH_FILE) : model, threads);
+    this.config = config;
   }
 
-  async run(batch: DecoderBatch): Promise<DecoderOutput> {
-    const { rows, sequence, pastSlots } = batch;
-    const { layers, kvHeads, headDim } = this.config;
-    const queries = queryGroups(this.config) * sequence;
-    const feeds: Record<string, Tensor> = {
-      input_ids: new Tensor("int64", batch.ids, [rows, sequence]),
-      position_ids: new Tensor("int64", batch.positions, [rows, sequence]),
-      mask: new Tensor("float32", batch.mask, [rows, 1, queries, pastSlots + sequence]),
-      logit_rows: new Tensor("int64", batch.logitRows, [batch.logitRows.length]),
-    };
-    const pastShape = [rows, kvHeads, pastSlots, headDim];
-    for (let layer = 0; layer < layers; layer++) {
-      feeds[pastName(layer, "key")] = new Tensor("float32", batch.past(layer, "key"), pastShape);
-      feeds[pastName(layer, "value")] = new Tensor("float32", batch.past(layer, "value"), pastShape);
-    }
-    const { logits, new_kv: newKv } = await this.#session.run(feeds);
-    if (!(logits?.data instanceof Float32Array) || !(newKv?.data instanceof Float32Array)) {
-      throw new Error("The decoder returned no logits or no new keys and values");
-    }
-    if (newKv.data.length !== rows * kvRows(this.config) * sequence * headDim) {
-      throw new Error(`The decoder returned new keys and values of shape ${newKv.dims}`);
-    }
-    return { logits: logits.data, newKv: newKv.data };
+  /** Memory for keys and values of so many rows of up to so many tokens. It is the caller's to free. */
+  allocate(slots: number, room: number): KvCache {
+    const cache = new KvCache(this.config, slots, room);
+    this.#caches.set(cache, new Map());
+    return cache;
   }
 
-  release(): Promise<void> {
-    return this.#session.release();
+  free(cache: KvCache): void {
+    for (const binding of this.#caches.get(cache)?.values() ?? []) binding.release();
+    this.#caches.delete(cache);
+    cache.release();
+  }
+
+  /**
+   * Computes the new tokens and writes their keys and values into the cache.
+   *
+   * @returns logits [N,vocab], valid until the next run over the same slots.
+   * @throws OnnxRuntimeError
+   */
+  run({ cache, firstSlot, tokens, computed, logitRows }: DecoderBatch): Float32Array {
+    const rows = tokens.length;
+    const sequence = tokens[0]?.length ?? 0;
+    const lengths = computed.map((count) => count + sequence);
+    const wanted = logitRows ?? tokens.map((_, row) => (row + 1) * sequence - 1);
+    const binding = this.#binding(cache, cache.window(firstSlot, rows));
+    binding.feed("input_ids", BigInt64Array.from(tokens.flat(), BigInt), [rows, sequence]);
+    binding.feed(
+      "last_positions",
+      Int32Array.from(lengths, (length) => length - 1),
+      [rows],
+    );
+    binding.feed("longest", Int32Array.of(Math.max(...lengths)), []);
+    binding.feed("logit_rows", BigInt64Array.from(wanted, BigInt), [wanted.length]);
+    const logits = binding.result("logits", [wanted.length, this.config.vocab]);
+    binding.run();
+    return logits;
+  }
+
+  #binding(cache: KvCache, window: KvWindow): Binding {
+    const bindings = this.#caches.get(cache);
+    if (bindings === undefined) throw new Error("These keys and values are not this session's");
+    const known = bindings.get(window);
+    if (known !== undefined) return known;
+    const binding = new Binding(this.#session);
+    for (const [layer, { key, value }] of window.layers.entries()) {
+      for (const [kind, tensor] of [["key", key] as const, ["value", value] as const]) {
+        binding.input(pastName(layer, kind), tensor);
+        binding.output(presentName(layer, kind), tensor);
+      }
+    }
+    bindings.set(window, binding);
+    return binding;
+  }
+
+  release(): void {
+    for (const cache of [...this.#caches.keys()]) this.free(cache);
+    this.#session.release();
   }
 }

@@ -2,21 +2,24 @@ import type { ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import { AttuneError, invalidRequest } from "../../schema/wire/errors.ts";
 import {
+  choicesOf,
   type GenerateRequest,
   type GenerationReport,
   generateRequestSchema,
   PROMPT_TOKENS_HEADER,
 } from "../../schema/wire/generate.ts";
-import type { Ending, SequenceListener } from "../engine/inference-engine.ts";
+import { monotonicNow } from "../engine/clock.ts";
 import { answerWriter } from "./answer-writer.ts";
 import { Arrivals } from "./arrivals.ts";
+import { type Choice, Choices, type ChoicesListener, countPromptTokens } from "./choices.ts";
 import { GenerationLog } from "./generation-log.ts";
-import { Grammars } from "./grammars.ts";
-import type { ModelMetrics } from "./metrics.ts";
-import { type ModelHost, toGeneration } from "./model-host.ts";
+import { Grammars, type OpenGrammar } from "./grammars.ts";
+import { type ModelHost, toGenerations } from "./model-host.ts";
 import type { ModelHosts } from "./model-hosts.ts";
 import type { AnswerHead } from "./openai-dialect.ts";
 import { OpenAiLogprobs } from "./openai-logprobs.ts";
+import { requestClock } from "./request-clock.ts";
+import { beforeDeadline, schedulingOf } from "./scheduling.ts";
 import { checkTokenIds } from "./token-ids.ts";
 
 const STATES = { finished: "completed", cancelled: "cancelled", failed: "failed" } as const;
@@ -27,6 +30,7 @@ export class Generations {
   readonly #logger: Logger;
   readonly #log = new GenerationLog();
   readonly #arrivals = new Arrivals(this.#log);
+  readonly #inFlight = new Map<string, Choices>();
   readonly #logprobs: OpenAiLogprobs;
   readonly #grammars: Grammars;
 
@@ -49,43 +53,47 @@ export class Generations {
     const request = parsed.data;
     const host = this.#hosts.find(request.model);
     checkTokenIds(request.sampling, host.tokenizer.vocabSize);
-    const sequence = toGeneration(host, request);
-    const promptTokens = sequence.prompt.length;
+    const scheduling = schedulingOf(request, monotonicNow());
+    const generations = toGenerations(host, request).map((generation) => ({ ...generation, ...scheduling }));
+    const promptTokens = countPromptTokens(generations.map(({ prompt }) => prompt));
     const head: AnswerHead = {
       generation: request.generation,
       model: request.model,
       created: Math.floor(Date.now() / 1000),
       promptTokens,
       steering: request.steering,
+      fanOut: request.fan_out ?? null,
+      serviceTier: request.service_tier ?? null,
     };
     const answer = answerWriter(response, head, request);
-    const clock = startClock(host.metrics, promptTokens);
+    const timed = generations.map((generation) => {
+      return { generation, clock: requestClock(host.metrics, generation) };
+    });
     const preparing = this.#prepare(host, request);
-    const prepared = await this.#arrivals.until(request.generation, preparing, response);
+    const prepared = await this.#arrivals
+      .until(request.generation, beforeDeadline(preparing, request.deadline_ms), response)
+      .catch((error: unknown) => {
+        discard(preparing);
+        throw error;
+      });
     if (prepared === null) {
-      void preparing.then(
-        ({ grammar }) => grammar?.close(),
-        () => {},
-      );
+      discard(preparing);
       response.destroy();
       return;
     }
-    const { engine, grammar } = prepared;
-    const listener: SequenceListener = {
-      onStarted: (cachedTokens) => {
-        this.#log.run(request.generation);
-        clock.started(cachedTokens);
-      },
-      onText: (text, completionTokens, logprobs) => {
-        clock.tokens(completionTokens);
+    const { engine, grammars } = prepared;
+    const listener: ChoicesListener = {
+      onStarted: () => this.#log.run(request.generation),
+      onText: (index, text, completionTokens, logprobs) => {
         if (text === "" && logprobs.length === 0) return;
         const wanted = request.sampling.logprobs !== null;
-        answer.text(text, completionTokens, wanted ? this.#logprobs.render(logprobs) : null);
+        answer.text({ index, text, logprobs: wanted ? this.#logprobs.render(logprobs) : null }, completionTokens);
       },
+      onFinish: (index, reason, completionTokens) => answer.finish(index, reason, completionTokens),
       onEnd: (ending) => {
-        grammar?.close();
+        this.#inFlight.delete(request.generation);
+        if (ending.kind === "finished") host.metrics.choices.observe(generations.length);
         this.#log.end(request.generation, STATES[ending.kind], ending.completionTokens);
-        clock.ended(ending);
         this.#logger.info(
           {
             generation: request.generation,
@@ -100,63 +108,53 @@ export class Generations {
         answer.end(ending);
       },
     };
-    try {
-      engine.submit(grammar === null ? sequence : { ...sequence, mask: grammar.mask }, listener);
-    } catch (error) {
-      grammar?.close();
-      throw error;
-    }
+    const choices = new Choices(
+      engine,
+      timed.map((choice, index) => withGrammar(choice, grammars[index])),
+      listener,
+    );
+    choices.submit();
+    this.#inFlight.set(request.generation, choices);
     this.#log.begin(request.generation, promptTokens);
     response.setHeader(PROMPT_TOKENS_HEADER, promptTokens);
     if (request.stream) response.writeHead(200, STREAM_HEADERS).flushHeaders();
     // Also fires after a complete answer, when there is nothing left to cancel.
-    response.on("close", () => engine.cancel(request.generation));
-    if (response.closed) engine.cancel(request.generation);
+    response.on("close", () => choices.cancel());
+    if (response.closed) choices.cancel();
   }
 
-  /** Waits for the weights, and for the grammar where the answer must follow one. */
-  async #prepare(host: ModelHost, { sampling }: GenerateRequest) {
+  /** Waits for the weights, and for a grammar for each choice where they must follow one: all get theirs, or none does. */
+  async #prepare(host: ModelHost, request: GenerateRequest) {
     const engine = await host.engine.forRequest();
-    const format = sampling.response_format;
+    const format = request.sampling.response_format;
     const masked = format !== null && !engine.holdsToFormats;
-    return { engine, grammar: masked ? await this.#grammars.open(format) : null };
+    const grammars = masked ? await Promise.all(choicesOf(request).map(() => this.#grammars.open(format))) : [];
+    return { engine, grammars };
   }
 
   /** Ends a generation and says what it used. @throws AttuneError `not_found` */
   async cancel(id: string): Promise<GenerationReport> {
     this.#arrivals.cancel(id);
-    this.#hosts.cancel(id);
+    this.#inFlight.get(id)?.cancel();
     const report = await this.#log.report(id);
     if (report === null) throw new AttuneError("not_found", `No generation ${id} is known here.`);
     return report;
   }
 }
 
-/** Measures one request from now on. */
-function startClock(metrics: ModelMetrics, promptTokens: number) {
-  const submitted = performance.now();
-  let lastToken: number | null = null;
-  let counted = 0;
-  const secondsSince = (then: number) => (performance.now() - then) / 1000;
-  return {
-    started(cachedTokens: number) {
-      metrics.queueTime.observe(secondsSince(submitted));
-      metrics.promptTokens.inc(promptTokens);
-      metrics.cachedTokens.inc(cachedTokens);
+function withGrammar({ generation, clock }: Omit<Choice, "release">, grammar: OpenGrammar | undefined): Choice {
+  if (grammar === undefined) return { generation, clock, release: () => {} };
+  return { generation: { ...generation, mask: grammar.mask }, clock, release: grammar.close };
+}
+
+/** Frees what nobody waits for any more, once it is there. */
+function discard(preparing: Promise<{ grammars: OpenGrammar[] }>): void {
+  preparing.then(
+    ({ grammars }) => {
+      for (const { close } of grammars) close();
     },
-    /** @param completionTokens so far; a remote engine may report several at once */
-    tokens(completionTokens: number) {
-      metrics.generationTokens.inc(completionTokens - counted);
-      counted = completionTokens;
-      if (lastToken === null) metrics.timeToFirstToken.observe(secondsSince(submitted));
-      else metrics.interTokenLatency.observe(secondsSince(lastToken));
-      lastToken = performance.now();
-    },
-    ended(ending: Ending) {
-      metrics.requestLatency.observe(secondsSince(submitted));
-      metrics.ended(ending.kind === "finished" ? ending.reason : ending.kind === "cancelled" ? "abort" : "error");
-    },
-  };
+    () => {},
+  );
 }
 
 const STREAM_HEADERS = {

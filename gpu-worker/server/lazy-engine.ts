@@ -37,6 +37,12 @@ export class LazyEngine {
     return this.#current;
   }
 
+  /** How far its weights are. A remote server that is away counts as loading. */
+  get state(): "not_loaded" | "loading" | "ready" {
+    if (this.#current?.isReady === true) return "ready";
+    return this.#starting === null ? "not_loaded" : "loading";
+  }
+
   /** The engine with its weights loaded. @throws whatever keeps it from being so */
   load(): Promise<InferenceEngine> {
     this.#starting ??= this.#start().catch((error: unknown) => {

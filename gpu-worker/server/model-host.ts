@@ -3,44 +3,69 @@ import type { ServedModel } from "../../schema/api/models.ts";
 import type { AttributeLevels } from "../../schema/attributes.ts";
 import type { EffectiveSteering } from "../../schema/steering.ts";
 import { AttuneError } from "../../schema/wire/errors.ts";
-import type { GenerateRequest } from "../../schema/wire/generate.ts";
+import { choicesOf, type GenerateRequest } from "../../schema/wire/generate.ts";
 import type { GenerationRequest } from "../engine/generation.ts";
-import { type ChatTemplate, renderPrompt } from "../model/chat-template.ts";
+import { type ChatTemplate, type Prompt, renderPrompt } from "../model/chat-template.ts";
 import type { Tokenizer } from "../model/tokenizer.ts";
+import { choiceSeed } from "./choice-seed.ts";
 import type { LazyEngine } from "./lazy-engine.ts";
 import type { ModelMetrics } from "./metrics.ts";
+import type { WeightSet } from "./weight-set.ts";
 
 /** A model that is being served: how conversations become its tokens, and the engine (a weight set of its own) that continues them. */
 export type ModelHost = {
   model: ServedModel;
   tokenizer: Tokenizer;
   template: ChatTemplate;
+  weights: WeightSet;
   engine: LazyEngine;
   metrics: ModelMetrics;
 };
 
 /**
- * A conversation as the engine takes it.
+ * A conversation as the engine takes it: a generation for each choice, the first of which has the request's own id.
  *
  * @throws AttuneError `context_length_exceeded`, or `invalid_request` where the template refuses it
  */
-export function toGeneration({ model, tokenizer, template }: ModelHost, request: GenerateRequest): GenerationRequest {
-  const { messages, steering } = request;
-  refuseHopeless(messages, model, tokenizer);
-  const render = (applied: EffectiveSteering) =>
-    renderPrompt(tokenizer, template, { messages, steering: applied, profile: model.profile });
-  const prompt = render(steering);
+export function toGenerations(host: ModelHost, request: GenerateRequest): GenerationRequest[] {
+  refuseHopeless(request.messages, host.model, host.tokenizer);
+  const render = promptRenderer(host, request.messages);
+  return choicesOf(request).map((steering, index) => toGeneration(host.model, request, { index, steering }, render));
+}
+
+type RenderPrompt = (steering: EffectiveSteering) => Prompt;
+
+/** Renders the prompts of one conversation, each once: it takes milliseconds, in which nobody else is served. */
+function promptRenderer({ model, tokenizer, template }: ModelHost, messages: readonly Message[]): RenderPrompt {
+  const prompts = new Map<string, Prompt>();
+  return (steering) => {
+    const key = JSON.stringify([steering.method, steering.effective]);
+    const prompt =
+      prompts.get(key) ?? renderPrompt(tokenizer, template, { messages, steering, profile: model.profile });
+    prompts.set(key, prompt);
+    return prompt;
+  };
+}
+
+function toGeneration(
+  model: ServedModel,
+  request: GenerateRequest,
+  { index, steering }: { index: number; steering: EffectiveSteering },
+  render: RenderPrompt,
+): GenerationRequest {
+  const { ids: prompt, conversation } = render(steering);
   const against =
-    steering.guidance === undefined ? prompt : render(steeredAgainst(steering, steering.guidance.against));
+    steering.guidance === undefined ? prompt : render(steeredAgainst(steering, steering.guidance.against)).ids;
   const { max_tokens: wished, ...sampling } = request.sampling;
   const longest = Math.max(prompt.length, against.length);
   const room = model.context_length - longest;
   const needed = wished ?? 1;
   if (room < needed) throw tooLong(model, `${longest}`, `${needed}`);
   const sequence = {
-    id: request.generation,
+    id: index === 0 ? request.generation : `${request.generation}.${index}`,
     prompt,
-    sampling,
+    ...(conversation !== null && { conversationTokens: conversation }),
+    sampling: { ...sampling, seed: choiceSeed(sampling.seed, index) },
     maxTokens: wished ?? Math.min(DEFAULT_MAX_TOKENS, room),
   };
   // Two prompts that are the same have no difference to amplify.

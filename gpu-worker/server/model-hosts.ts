@@ -1,5 +1,6 @@
 import type { ServedModel } from "../../schema/api/models.ts";
 import { AttuneError } from "../../schema/wire/errors.ts";
+import type { ModelState } from "./debug-state.ts";
 import type { ModelHost } from "./model-host.ts";
 
 /** All models that one worker serves. The first is the main one, whose engine the worker cannot do without. */
@@ -21,17 +22,20 @@ export class ModelHosts {
     return Math.max(...this.#all.map(({ engine }) => engine.current?.silence ?? 0));
   }
 
+  inspect(): ModelState[] {
+    return this.#all.map(({ model, weights, engine }) => ({
+      id: model.id,
+      weights: { ...weights, state: engine.state },
+      engine: engine.current?.inspect() ?? null,
+    }));
+  }
+
   /** @throws AttuneError `model_not_found`, naming those that there are */
   find(id: string): ModelHost {
     const host = this.#all.find(({ model }) => model.id === id);
     if (host !== undefined) return host;
     const served = this.models.map((model) => model.id).join(" and ");
     throw new AttuneError("model_not_found", `This worker serves ${served}, not ${id}.`, { param: "model" });
-  }
-
-  /** Ends a sequence, in whichever engine it is. */
-  cancel(generation: string): void {
-    for (const { engine } of this.#all) engine.current?.cancel(generation);
   }
 
   async close(): Promise<void> {

@@ -1,9 +1,10 @@
+import { basename, resolve } from "node:path";
 import type { Logger } from "pino";
 import type { SteeringProfile } from "../../schema/attributes.ts";
 import { EngineClient } from "../engine/client.ts";
 import type { InferenceEngine } from "../engine/inference-engine.ts";
 import { RemoteEngine } from "../engine/remote-engine.ts";
-import type { Precision } from "../graph/layers.ts";
+import type { Precision } from "../graph/precision.ts";
 import { openAdapter } from "../model/adapter.ts";
 import { openCheckpoint } from "../model/checkpoint.ts";
 import { readProfile } from "../model/steering-profile.ts";
@@ -13,6 +14,7 @@ import { LazyEngine } from "./lazy-engine.ts";
 import { Metrics, type ModelMetrics } from "./metrics.ts";
 import type { ModelHost } from "./model-host.ts";
 import { ModelHosts } from "./model-hosts.ts";
+import { directoryBytes, type WeightSet } from "./weight-set.ts";
 import { WorkerServer } from "./worker-server.ts";
 
 export type ServeOptions = {
@@ -107,27 +109,30 @@ async function openHosts(options: ServeOptions, metrics: Metrics, logger: Logger
   const { config, tokenizer, template, sampling } = await readAllButWeights(options.model);
   const created = Math.floor(Date.now() / 1000);
 
-  type Start = (signal: AbortSignal, counted: ModelMetrics) => Promise<InferenceEngine>;
-  type WeightSet = { id: string; profile: SteeringProfile | null; start: Start };
-  const host = (set: WeightSet): ModelHost => {
-    const counted = metrics.of(set.id, () => engine.current ?? { running: 0, waiting: 0 });
+  type Start = (signal: AbortSignal, counted: ModelMetrics, weights: WeightSet) => Promise<InferenceEngine>;
+  type Served = { id: string; profile: SteeringProfile | null; adapter: string | null; start: Start };
+  const host = (set: Served): ModelHost => {
+    const weights: WeightSet = { adapter: set.adapter, bytes: null };
+    const counted = metrics.of(set.id, { engine: () => engine.current?.inspect() ?? null, weights });
     const engine = new LazyEngine({
       model: set.id,
-      start: (signal) => set.start(signal, counted),
+      start: (signal) => set.start(signal, counted, weights),
       waiting: options.rows + options.queue,
       onFailure: (error) => logger.error({ err: error, model: set.id }, "model not loaded"),
     });
     const model = { id: set.id, created, context_length: config.contextLength, profile: set.profile, sampling };
-    return { model, tokenizer, template, engine, metrics: counted };
+    return { model, tokenizer, template, weights, engine, metrics: counted };
   };
 
   const limits = { queuedRequests: options.queue, queuedTokens: options.queueTokens };
   const startHere =
     (model: string, decoder: (signal: AbortSignal) => Promise<string>): Start =>
-    async (signal, counted) =>
-      new EngineClient(
+    async (signal, counted, weights) => {
+      const directory = await decoder(signal);
+      weights.bytes = await directoryBytes(directory);
+      return new EngineClient(
         {
-          model: await decoder(signal),
+          model: directory,
           config,
           tokens: tokenizer.tokenByteTable(),
           eosIds: [...tokenizer.eosIds],
@@ -146,20 +151,22 @@ async function openHosts(options: ServeOptions, metrics: Metrics, logger: Logger
           logger.error({ reason, model }, "engine crashed, starting it again");
         },
       );
+    };
   if (remote !== undefined) {
     const onLost = (reason: string) => logger.warn({ reason, model: id }, "inference server lost, waiting for it");
     return new ModelHosts(
-      host({ id, profile, start: async () => new RemoteEngine({ ...remote, onLost }, limits) }),
+      host({ id, profile, adapter: null, start: async () => new RemoteEngine({ ...remote, onLost }, limits) }),
       [],
     );
   }
 
   const decoder = await ensureDecoder(options.model, { adapter, precision });
-  const main = host({ id, profile, start: startHere(id, async () => decoder) });
+  const merged = adapter === undefined ? null : basename(resolve(adapter));
+  const main = host({ id, profile, adapter: merged, start: startHere(id, async () => decoder) });
   if (adapter === undefined) return new ModelHosts(main, []);
   const plain = `${id}-base`;
   const build = (signal: AbortSignal) => ensureDecoderMeanwhile(options.model, signal, precision);
-  return new ModelHosts(main, [host({ id: plain, profile: null, start: startHere(plain, build) })]);
+  return new ModelHosts(main, [host({ id: plain, profile: null, adapter: null, start: startHere(plain, build) })]);
 }
 
 async function readAllButWeights(path: string) {

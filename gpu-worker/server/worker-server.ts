@@ -4,6 +4,7 @@ import { AttuneError, toAttuneError } from "../../schema/wire/errors.ts";
 import { GENERATIONS_PATH, WORKER_MODELS_PATH } from "../../schema/wire/generate.ts";
 import { Authenticator } from "./authenticator.ts";
 import { readBody } from "./body.ts";
+import { DEBUG_STATE_PATH, debugState } from "./debug-state.ts";
 import { Generations } from "./generations.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ModelHosts } from "./model-hosts.ts";
@@ -88,6 +89,10 @@ export class WorkerServer {
   async #answerSigned(path: string, { request, response, body }: Exchange): Promise<void> {
     if (request.method === "GET" && path === WORKER_MODELS_PATH) {
       sendJson(response, 200, { data: this.#hosts.models });
+      return;
+    }
+    if (request.method === "GET" && path === DEBUG_STATE_PATH) {
+      sendJson(response, 200, debugState(this.#hosts, this.#draining));
       return;
     }
     if (request.method === "POST" && path === GENERATIONS_PATH) {

@@ -24,9 +24,26 @@ export const messageSchema = z.object({
 });
 export type Message = z.infer<typeof messageSchema>;
 
+/** Most answers to one request. */
+const MAX_CHOICES = 16;
+
+const CHOICES_ERROR = `must be from 1 to ${MAX_CHOICES}`;
+export const choiceCountSchema = z
+  .int({ error: CHOICES_ERROR })
+  .min(1, { error: CHOICES_ERROR })
+  .max(MAX_CHOICES, { error: CHOICES_ERROR });
+
+/** A list with something for each of a request's answers. */
+export const perChoice = <T extends z.ZodType>(schema: T) => {
+  const error = `must hold 1 to ${MAX_CHOICES} entries, one for each answer`;
+  return z.array(schema).min(1, { error }).max(MAX_CHOICES, { error });
+};
+
 /** What the caller steers by. */
 const steerRequestSchema = z.strictObject({
   attributes: requestedLevelsSchema.optional(),
+  /** An answer for each entry, steered by `attributes` with the entry's levels in their place. */
+  fan_out: perChoice(requestedLevelsSchema).optional(),
   /** Above 1 the answer follows the attributes more strongly, at the cost of a second row in the batch. */
   strength: strengthSchema.optional(),
   /** What `strength` steers away from; without it, from the model without attributes. */
@@ -91,6 +108,18 @@ export type Sampling = z.infer<typeof samplingSchema>;
 export const samplingDefaultsSchema = samplingSchema.pick({ temperature: true, top_p: true, top_k: true, min_p: true });
 export type SamplingDefaults = z.infer<typeof samplingDefaultsSchema>;
 
+/** Longest deadline: an hour, in milliseconds. */
+const MAX_DEADLINE = 3_600_000;
+
+const DEADLINE_ERROR = `must be whole milliseconds from 1 to ${MAX_DEADLINE}`;
+export const deadlineSchema = z
+  .int({ error: DEADLINE_ERROR })
+  .min(1, { error: DEADLINE_ERROR })
+  .max(MAX_DEADLINE, { error: DEADLINE_ERROR });
+
+/** OpenAI's tiers that there are here; `flex` waits behind the others. */
+const serviceTierSchema = z.enum(["auto", "default", "flex"], { error: "must be auto, default or flex" });
+
 const nullish = <T extends z.ZodType>(schema: T) => schema.nullish();
 
 /** The body of `POST /v1/chat/completions`: OpenAI's, plus `steer` and vLLM's sampling. Unknown fields are ignored, as OpenAI clients expect. */
@@ -98,7 +127,11 @@ export const chatRequestSchema = z.object({
   model: z.string().min(1).max(256),
   messages: z.array(messageSchema).min(1, { error: "must hold at least one message" }).max(1024),
   steer: nullish(steerRequestSchema),
+  n: nullish(choiceCountSchema),
   stream: nullish(z.boolean()),
+  service_tier: nullish(serviceTierSchema),
+  /** How long the answer may take, in milliseconds. */
+  deadline_ms: nullish(deadlineSchema),
   stream_options: nullish(z.object({ include_usage: z.boolean().nullish() })),
   temperature: nullish(samplingSchema.shape.temperature.unwrap()),
   top_p: nullish(samplingSchema.shape.top_p.unwrap()),
@@ -123,7 +156,6 @@ export type ChatRequest = z.infer<typeof chatRequestSchema>;
 
 /** OpenAI fields that would change the answer and are not implemented, each with the values that ask for nothing. */
 export const UNSUPPORTED_FIELDS: Record<string, (value: unknown) => boolean> = {
-  n: (value) => value === 1,
   tools: (value) => Array.isArray(value) && value.length === 0,
   tool_choice: (value) => value === "none",
   functions: (value) => Array.isArray(value) && value.length === 0,

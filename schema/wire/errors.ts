@@ -29,6 +29,8 @@ const CODES = {
   generation_failed: { status: 500, type: "server_error" },
   /** No worker is ready: starting, draining or unreachable. */
   worker_unavailable: { status: 503, type: "server_error" },
+  /** The request's `deadline_ms` passed before its answer was begun. */
+  deadline_exceeded: { status: 504, type: "server_error" },
 } as const satisfies Record<string, { status: number; type: string }>;
 
 export type ErrorCode = keyof typeof CODES;
@@ -79,6 +81,13 @@ export function toAttuneError(thrown: unknown): AttuneError {
   return new AttuneError("internal_error", "The server failed. Try again; if it persists, report the x-request-id.", {
     cause: thrown,
   });
+}
+
+/** The request waited until its deadline; nothing was computed for it. */
+export function deadlineExceeded(): AttuneError {
+  const message =
+    "The server was busy until the deadline, so the answer was not begun. Raise deadline_ms, or try again later.";
+  return new AttuneError("deadline_exceeded", message, { param: "deadline_ms" });
 }
 
 /** The first issue of a failed parse, as a 400 that names the field. `prefix` is the path of the parsed value. */

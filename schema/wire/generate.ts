@@ -1,6 +1,13 @@
 import { z } from "zod";
-import { messageSchema, samplingSchema, usageSchema } from "../api/chat.ts";
-import { effectiveSteeringSchema } from "../steering.ts";
+import {
+  choiceCountSchema,
+  deadlineSchema,
+  messageSchema,
+  perChoice,
+  samplingSchema,
+  usageSchema,
+} from "../api/chat.ts";
+import { type EffectiveSteering, effectiveSteeringSchema } from "../steering.ts";
 
 /** Where the edge sends a generation, and where it cancels one. */
 export const GENERATIONS_PATH = "/v1/generations";
@@ -15,13 +22,29 @@ export const generateRequestSchema = z.strictObject({
   dialect: z.literal("openai"),
   model: z.string(),
   messages: z.array(messageSchema).min(1),
+  /** How every choice is steered, unless `fan_out` says it of each. */
   steering: effectiveSteeringSchema,
+  /** Answers to give; 1 where it is left out. */
+  n: choiceCountSchema.optional(),
+  /** The steering of each choice, which then echoes its own. */
+  fan_out: perChoice(effectiveSteeringSchema).optional(),
   sampling: samplingSchema,
+  /** Lower is begun earlier; 0 where it is left out. */
+  priority: z.int().min(-100).max(100).optional(),
+  /** OpenAI's, as the answer echoes it. */
+  service_tier: z.enum(["default", "flex"]).optional(),
+  /** Milliseconds, from the worker's receipt on, in which the answer has to be finished. */
+  deadline_ms: deadlineSchema.optional(),
   stream: z.boolean(),
   /** OpenAI's `stream_options.include_usage`. */
   include_usage: z.boolean(),
 });
 export type GenerateRequest = z.infer<typeof generateRequestSchema>;
+
+/** How each choice of a request is steered. */
+export function choicesOf({ steering, n = 1, fan_out }: GenerateRequest): EffectiveSteering[] {
+  return fan_out ?? Array.from({ length: n }, () => steering);
+}
 
 /**
  * Headers of an admitted generation. Prompt tokens are known at admission; completion tokens only on an answer without

@@ -56,9 +56,11 @@ describe("the playground", () => {
       .toBeGreaterThan(20);
     await page.getByRole("button", { name: "Stop" }).click();
     await expect
-      .poll(() => stack.metric('vllm:num_requests_running{model_name="smollm2-135m"}'), { timeout: 5000 })
+      .poll(() => stack.metric('vllm:num_requests_running{model_name="smollm2-135m",engine="0"}'), { timeout: 5000 })
       .toBe(0);
-    expect(await stack.metric('vllm:request_success_total{model_name="smollm2-135m",finished_reason="abort"}')).toBe(1);
+    expect(
+      await stack.metric('vllm:request_success_total{model_name="smollm2-135m",engine="0",finished_reason="abort"}'),
+    ).toBe(1);
     const stopped = await page.getByRole("log").innerText();
     expect(stopped.length).toBeGreaterThan(20);
     expect(await page.getByRole("alert").isVisible()).toBe(false);

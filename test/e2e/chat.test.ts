@@ -253,8 +253,8 @@ describe("an error reaches the client as OpenAI's would", () => {
   });
 
   it("for what this server cannot do", async () => {
-    const error = await failure(create({ ...FRANCE, n: 2 }));
-    expect([error.status, error.code, error.param]).toEqual([400, "unsupported_parameter", "n"]);
+    const error = await failure(create({ ...FRANCE, modalities: ["audio"] }));
+    expect([error.status, error.code, error.param]).toEqual([400, "unsupported_parameter", "modalities"]);
   });
 
   it("for a schema that no answer could be held to", async () => {

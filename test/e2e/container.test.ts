@@ -35,7 +35,8 @@ describe("the image of the inference worker, built without a container engine", 
         if (instruction === "COPY") copy(stage, text);
         // The image's other commands prepare users and folders of the image's own.
         if (instruction === "RUN" && text.startsWith("npm ")) {
-          await run("sh", ["-c", `${text} --prefer-offline`], { cwd: folderOf(stage) });
+          const env = { ...process.env, npm_config_prefer_offline: "true" };
+          await run("sh", ["-c", text], { cwd: folderOf(stage), env });
         }
       }
     }

@@ -17,9 +17,9 @@ const LONG = {
   stream: true as const,
 };
 
-const RUNNING = 'vllm:num_requests_running{model_name="smollm2-135m"}';
-const ABORTED = 'vllm:request_success_total{model_name="smollm2-135m",finished_reason="abort"}';
-const GENERATED = 'vllm:generation_tokens_total{model_name="smollm2-135m"}';
+const RUNNING = 'vllm:num_requests_running{model_name="smollm2-135m",engine="0"}';
+const ABORTED = 'vllm:request_success_total{model_name="smollm2-135m",engine="0",finished_reason="abort"}';
+const GENERATED = 'vllm:generation_tokens_total{model_name="smollm2-135m",engine="0"}';
 
 describe("a client that goes away", () => {
   async function expectFreed(abortedBefore: number, generatedBefore: number) {
@@ -75,8 +75,8 @@ describe("a client that goes away", () => {
 describe("requests at the same time", () => {
   it("decode in one batch", async () => {
     const together = async () =>
-      (await stack.metric('attune:decode_batch_rows_bucket{le="+Inf",model_name="smollm2-135m"}')) -
-      (await stack.metric('attune:decode_batch_rows_bucket{le="1",model_name="smollm2-135m"}'));
+      (await stack.metric('attune:decode_batch_rows_bucket{le="+Inf",model_name="smollm2-135m",engine="0"}')) -
+      (await stack.metric('attune:decode_batch_rows_bucket{le="1",model_name="smollm2-135m",engine="0"}'));
     const before = await together();
     const ask = async () => {
       let text = "";

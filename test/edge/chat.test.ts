@@ -145,6 +145,7 @@ describe("a worker that does not serve", () => {
     ["queue-full", 429, "queue_full", "3"],
     ["too-long", 400, "context_length_exceeded", null],
     ["draining", 503, "worker_unavailable", "7"],
+    ["too-late", 504, "deadline_exceeded", null],
   ])("refuses (%s) in its own words", async (behaviour, status, code, retryAfter) => {
     const call = await newProject();
     for (const stream of [true, false]) {
@@ -153,6 +154,14 @@ describe("a worker that does not serve", () => {
       expect(response.headers.get("retry-after")).toBe(retryAfter);
       expect(await response.json()).toMatchObject({ error: { code, param: "messages" } });
     }
+  });
+
+  it("in time is not asked again by OpenAI's clients", async () => {
+    const call = await newProject();
+    const { text, body } = chat("too-late", { deadline_ms: 1500, service_tier: "flex" });
+    const response = await call(PATH, body);
+    expect(response.headers.get("x-should-retry")).toBe("false");
+    expect((await seenBy(text))?.request).toMatchObject({ deadline_ms: 1500, service_tier: "flex", priority: 1 });
   });
 
   it("and breaks before it starts is a 503, without its inner text", async () => {

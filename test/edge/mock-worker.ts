@@ -6,6 +6,7 @@ import { AttuneError, type ErrorCode, toAttuneError } from "../../schema/wire/er
 import { DONE_LINE, formatFrame } from "../../schema/wire/frames.ts";
 import {
   COMPLETION_TOKENS_HEADER,
+  choicesOf,
   GENERATIONS_PATH,
   type GenerateRequest,
   type GenerationReport,
@@ -50,6 +51,7 @@ const MODELS: ServedModel[] = [
 const REFUSALS: Record<string, { code: ErrorCode; message: string; retryAfter?: string }> = {
   "queue-full": { code: "queue_full", message: "The queue is full.", retryAfter: "3" },
   "too-long": { code: "context_length_exceeded", message: "The prompt is too long." },
+  "too-late": { code: "deadline_exceeded", message: "The deadline passed in the queue." },
   draining: { code: "worker_unavailable", message: "Draining.", retryAfter: "7" },
   explodes: { code: "internal_error", message: "secret stack trace" },
 };
@@ -73,16 +75,22 @@ function sendJson(response: ServerResponse, status: number, body: unknown, heade
   response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
 }
 
-function chunkOf(seen: SeenGeneration, delta: object, finishReason: string | null): object {
-  const { generation: id, model, steering, include_usage } = seen.request;
-  const choices = [{ index: 0, delta, finish_reason: finishReason }];
+/** How the answer as a whole says that it was steered, and how one of its choices does. */
+const answerEcho = ({ fan_out, steering }: GenerateRequest) => (fan_out === undefined ? { steer: steering } : {});
+const choiceEcho = ({ fan_out }: GenerateRequest, index: number) =>
+  fan_out === undefined ? {} : { steer: fan_out[index] };
+
+function chunkOf(seen: SeenGeneration, index: number, delta: object, finishReason: string | null): object {
+  const { generation: id, model, include_usage } = seen.request;
+  const echo = finishReason === null ? {} : choiceEcho(seen.request, index);
+  const choices = [{ index, delta, finish_reason: finishReason, ...echo }];
   return {
     id,
     object: "chat.completion.chunk",
     created: 1_700_000_000,
     model,
     choices,
-    ...(finishReason !== null && { steer: steering }),
+    ...(finishReason !== null && answerEcho(seen.request)),
     ...(finishReason !== null && include_usage && { usage: seen.usage }),
   };
 }
@@ -97,10 +105,12 @@ async function stream(behaviour: string, seen: SeenGeneration, response: ServerR
   if (behaviour === "silent") return void (await closed);
   response.write(": admitted\n\n");
   const words = behaviour === "slow" ? Array.from({ length: 500 }, (_, index) => ` ${index}`) : ANSWER;
-  for (const [index, content] of words.entries()) {
+  const choices = choicesOf(seen.request).map((_, choice) => choice);
+  const pieces = words.flatMap((content) => choices.map((choice) => ({ content, choice })));
+  for (const [index, { content, choice }] of pieces.entries()) {
     seen.usage = usageOf(prompt, index + 1);
     const id = { generation: seen.request.generation, sequence: index, completionTokens: index + 1 };
-    const frame = Buffer.from(formatFrame(chunkOf(seen, { content }, null), id));
+    const frame = Buffer.from(formatFrame(chunkOf(seen, choice, { content }, null), id));
     if (behaviour === "bytewise") {
       for (const byte of frame) response.write(Buffer.of(byte));
     } else {
@@ -113,21 +123,25 @@ async function stream(behaviour: string, seen: SeenGeneration, response: ServerR
     if ((await pause(behaviour === "slow" ? 20 : 0)) === "closed") return;
   }
   seen.state = "completed";
-  response.end(`${formatFrame(chunkOf(seen, {}, "stop"))}${DONE_LINE}\n\n`);
+  const finish = choices.map((choice) => formatFrame(chunkOf(seen, choice, {}, "stop")));
+  response.end(`${finish.join("")}${DONE_LINE}\n\n`);
 }
 
 async function answerWhole(behaviour: string, seen: SeenGeneration, response: ServerResponse): Promise<void> {
   if (behaviour === "silent") return void (await new Promise((resolve) => response.once("close", resolve)));
-  const { generation: id, model, steering } = seen.request;
+  const { generation: id, model } = seen.request;
   if (behaviour === "fails") {
     const error = new AttuneError("generation_failed", "The worker failed.");
     const counts = { [PROMPT_TOKENS_HEADER]: String(seen.usage.prompt_tokens), [COMPLETION_TOKENS_HEADER]: "2" };
     return sendJson(response, error.status, error.toBody(), counts);
   }
-  seen.usage = usageOf(seen.usage.prompt_tokens, ANSWER.length);
+  const steerings = choicesOf(seen.request);
+  seen.usage = usageOf(seen.usage.prompt_tokens, steerings.length * ANSWER.length);
   seen.state = "completed";
   const message = { role: "assistant", content: ANSWER.join("") };
-  const choices = [{ index: 0, message, finish_reason: "stop" }];
+  const choices = steerings.map((_, index) => {
+    return { index, message, finish_reason: "stop", ...choiceEcho(seen.request, index) };
+  });
   const body = {
     id,
     object: "chat.completion",
@@ -135,11 +149,11 @@ async function answerWhole(behaviour: string, seen: SeenGeneration, response: Se
     model,
     choices,
     usage: seen.usage,
-    steer: steering,
+    ...answerEcho(seen.request),
   };
   sendJson(response, 200, body, {
     [PROMPT_TOKENS_HEADER]: String(seen.usage.prompt_tokens),
-    [COMPLETION_TOKENS_HEADER]: String(ANSWER.length),
+    [COMPLETION_TOKENS_HEADER]: String(seen.usage.completion_tokens),
   });
 }
 

@@ -135,7 +135,9 @@ describe("a worker with an adapter", () => {
     const metrics = async () => (await fetch(`${steered.url}/metrics`)).text();
     const tokens = async (id: string) =>
       Number(
-        new RegExp(`^vllm:generation_tokens_total\\{model_name="${id}"\\} (\\d+)$`, "m").exec(await metrics())?.[1],
+        new RegExp(`^vllm:generation_tokens_total\\{model_name="${id}",engine="0"\\} (\\d+)$`, "m").exec(
+          await metrics(),
+        )?.[1],
       );
     const before = [await tokens("tiny"), await tokens("tiny-base")];
     const { usage } = await ask(steered, "tiny-base");
@@ -143,7 +145,7 @@ describe("a worker with an adapter", () => {
       before[0],
       (before[1] ?? 0) + usage.completion_tokens,
     ]);
-    expect(await metrics()).toContain('vllm:num_requests_running{model_name="tiny-base"} 0');
+    expect(await metrics()).toContain('vllm:num_requests_running{model_name="tiny-base",engine="0"} 0');
   });
 
   it("takes a profile from the command line over the adapter's own", async () => {

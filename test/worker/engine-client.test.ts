@@ -12,7 +12,7 @@ afterAll(() => Promise.all(clients.map((client) => client.close())));
 async function start(model?: Uint8Array, onRestart?: (reason: string) => void) {
   const client = new EngineClient(
     {
-      model: model ?? (await tinyDecoder("int8")),
+      model: model ?? (await tinyDecoder("int8-blocks")),
       config: TINY_CONFIG,
       tokens: tinyTokenizer().tokenByteTable(),
       eosIds: [],

@@ -16,7 +16,7 @@ const AGAINST = [...CONVERSATION, 50];
 let session: DecoderSession;
 
 beforeAll(async () => {
-  session = await DecoderSession.load(await tinyDecoder("fp32"), TINY_CONFIG, 1);
+  session = new DecoderSession(await tinyDecoder("fp32"), TINY_CONFIG, 1);
 });
 afterAll(() => session.release());
 

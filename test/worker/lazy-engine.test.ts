@@ -10,7 +10,7 @@ import { tinyTokenizer } from "../fixtures/tiny-tokenizer.ts";
 
 let decoder: Uint8Array;
 beforeAll(async () => {
-  decoder = await tinyDecoder("int8");
+  decoder = await tinyDecoder("int8-blocks");
 });
 
 function startEngine(): EngineClient {

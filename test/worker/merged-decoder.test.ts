@@ -1,8 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { decoderBatch } from "../../gpu-worker/engine/batch.ts";
-import { KvPool } from "../../gpu-worker/engine/kv-pool.ts";
 import { ensureDecoderMeanwhile } from "../../gpu-worker/runtime/decoder-build.ts";
 import { ensureDecoder } from "../../gpu-worker/runtime/decoder-files.ts";
 import { DecoderSession } from "../../gpu-worker/runtime/decoder-session.ts";
@@ -24,15 +22,13 @@ afterAll(() => model.remove());
 
 describe("a decoder with an adapter merged in", () => {
   /** Logits after the last token. */
-  async function logitsOf(directory: string): Promise<number[]> {
-    const session = await DecoderSession.load(directory, TINY_CONFIG, 1);
+  function logitsOf(directory: string): number[] {
+    const session = new DecoderSession(directory, TINY_CONFIG, 1);
     try {
-      const pool = new KvPool(TINY_CONFIG);
-      pool.fit(1, TOKENS.length, []);
-      const batch = decoderBatch(TINY_CONFIG, pool, 0, [{ tokens: TOKENS, computed: 0 }]);
-      return Array.from((await session.run(batch)).logits);
+      const cache = session.allocate(1, TOKENS.length);
+      return Array.from(session.run({ cache, firstSlot: 0, tokens: [TOKENS], computed: [0] }));
     } finally {
-      await session.release();
+      session.release();
     }
   }
   const largestDifference = (a: number[], b: number[]) =>
@@ -43,9 +39,9 @@ describe("a decoder with an adapter merged in", () => {
     const plain = referenceLogits(TINY_CONFIG, tinyWeights(), TOKENS).at(-1) ?? [];
     const spread = Math.max(...expected) - Math.min(...expected);
     expect(largestDifference(plain, expected)).toBeGreaterThan(spread / 10);
-    const exact = await logitsOf(await ensureDecoder(model.path, { adapter, precision: "fp32" }));
+    const exact = logitsOf(await ensureDecoder(model.path, { adapter, precision: "fp32" }));
     expect(largestDifference(exact, expected)).toBeLessThan(1e-4);
-    const int8 = await logitsOf(await ensureDecoder(model.path, { adapter }));
+    const int8 = logitsOf(await ensureDecoder(model.path, { adapter }));
     expect(largestDifference(int8, expected)).toBeLessThan(spread * 0.03);
   });
 

@@ -3,11 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { decoderBatch } from "../../gpu-worker/engine/batch.ts";
-import { KvPool } from "../../gpu-worker/engine/kv-pool.ts";
 import { argmax } from "../../gpu-worker/engine/sampler.ts";
 import { buildDecoder, type DecoderConfig } from "../../gpu-worker/graph/decoder.ts";
-import type { Precision } from "../../gpu-worker/graph/layers.ts";
+import type { WeightLayout } from "../../gpu-worker/graph/precision.ts";
 import { serialiseGraph } from "../../gpu-worker/graph/serialise.ts";
 import { openCheckpoint } from "../../gpu-worker/model/checkpoint.ts";
 import { openShards } from "../../gpu-worker/model/shards.ts";
@@ -15,6 +13,7 @@ import { ensureDecoder, GRAPH_FILE } from "../../gpu-worker/runtime/decoder-file
 import { DecoderSession } from "../../gpu-worker/runtime/decoder-session.ts";
 import { serve } from "../../gpu-worker/server/serve.ts";
 import { GENERATIONS_PATH } from "../../schema/wire/generate.ts";
+import { INT8_LAYOUTS } from "../fixtures/int8-layouts.ts";
 import { modelGguf } from "../fixtures/model-gguf.ts";
 import { PUBLISHED_MODELS, publishedModel } from "../fixtures/published-models.ts";
 import { writeGguf } from "../fixtures/tiny-gguf.ts";
@@ -63,18 +62,18 @@ async function writeAsGguf(name: string, directory: string): Promise<string> {
 /** Loads a model through its graph and hands it over. */
 async function withSession<T>(
   path: string,
-  precision: Precision,
-  use: (session: DecoderSession, config: DecoderConfig) => Promise<T>,
+  layout: WeightLayout,
+  use: (session: DecoderSession, config: DecoderConfig) => T,
 ): Promise<T> {
   const checkpoint = await openCheckpoint(path);
   try {
     const { config, weights } = checkpoint;
-    const onnx = await serialiseGraph(buildDecoder(config, weights, precision), null);
-    const session = await DecoderSession.load(onnx, config, 1);
+    const onnx = await serialiseGraph(buildDecoder(config, weights, layout), null);
+    const session = new DecoderSession(onnx, config, 1);
     try {
-      return await use(session, config);
+      return use(session, config);
     } finally {
-      await session.release();
+      session.release();
     }
   } finally {
     await checkpoint.close();
@@ -82,26 +81,21 @@ async function withSession<T>(
 }
 
 /** The logits after the tokens at `places`, [places][vocab]. */
-async function logitsAfter(session: DecoderSession, config: DecoderConfig, tokens: number[], places: number[]) {
-  const pool = new KvPool(config);
-  pool.fit(1, tokens.length, []);
-  const batch = decoderBatch(config, pool, 0, [{ tokens, computed: 0 }]);
-  const { logits } = await session.run({ ...batch, logitRows: BigInt64Array.from(places, BigInt) });
+function logitsAfter(session: DecoderSession, config: DecoderConfig, tokens: number[], places: number[]) {
+  const cache = session.allocate(1, tokens.length);
+  const logits = session.run({ cache, firstSlot: 0, tokens: [tokens], computed: [0], logitRows: places });
   return places.map((_, row) => logits.subarray(row * config.vocab, (row + 1) * config.vocab));
 }
 
 /** Greedy tokens, each from the keys and values of those before. */
-async function greedy(session: DecoderSession, config: DecoderConfig, prompt: number[], count: number) {
-  const pool = new KvPool(config);
-  pool.fit(1, prompt.length + count, []);
+function greedy(session: DecoderSession, prompt: number[], count: number) {
+  const cache = session.allocate(1, prompt.length + count);
   const answer: number[] = [];
   let piece = prompt;
   let computed = 0;
   while (answer.length < count) {
-    const { logits, newKv } = await session.run(decoderBatch(config, pool, 0, [{ tokens: piece, computed }]));
-    pool.write(0, computed, piece.length, newKv, piece.length);
+    const next = argmax(session.run({ cache, firstSlot: 0, tokens: [piece], computed: [computed] }));
     computed += piece.length;
-    const next = argmax(logits);
     answer.push(next);
     piece = [next];
   }
@@ -120,17 +114,17 @@ describe.each(PUBLISHED_MODELS)("a model like $name", ({ name, directory, expect
 
   it.each(["safetensors", "GGUF"])("computes what transformers computes, from %s", async (format) => {
     const path = format === "GGUF" ? await writeAsGguf(name, directory) : directory;
-    await withSession(path, "fp32", async (session, config) => {
-      const logits = await logitsAfter(session, config, expected.tokens, places);
+    await withSession(path, "fp32", (session, config) => {
+      const logits = logitsAfter(session, config, expected.tokens, places);
       expect(worstDifference(logits, wanted)).toBeLessThan(1e-4);
       const { prompt, tokens } = expected.greedy;
-      expect(await greedy(session, config, prompt, tokens.length)).toEqual(tokens);
+      expect(greedy(session, prompt, tokens.length)).toEqual(tokens);
     });
   });
 
-  it("stays close with int8 weights, and keeps those it cannot quantise", async () => {
-    await withSession(directory, "int8", async (session, config) => {
-      const logits = await logitsAfter(session, config, expected.tokens, places);
+  it.each(INT8_LAYOUTS)("stays close with weights as %s, and keeps those it cannot quantise", async (layout) => {
+    await withSession(directory, layout, (session, config) => {
+      const logits = logitsAfter(session, config, expected.tokens, places);
       const spread = Math.max(...wanted.flat()) - Math.min(...wanted.flat());
       expect(worstDifference(logits, wanted)).toBeLessThan(spread * 0.05);
     });

@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 import { afterEach } from "vitest";
+import { monotonicNow } from "../../gpu-worker/engine/clock.ts";
 import { RemoteEngine, type RemoteEngineOptions } from "../../gpu-worker/engine/remote-engine.ts";
 import { type CompletionsServer, replay, STREAM, startCompletionsServer } from "../fixtures/completions-server.ts";
 import { RECORDED, type RecordedName, readTraffic } from "../fixtures/remote-traffic.ts";
@@ -61,6 +62,13 @@ export const counted = (piece: string, tokens: number, finish: string | null = n
   frame({ choices: [{ index: 0, text: piece, finish_reason: finish }], usage: { completion_tokens: tokens } });
 export const DONE = frame("[DONE]");
 
-/** Runs the generation that most tests are about. */
-export const ask = (engine: RemoteEngine, id = "asked", onCount?: (count: number) => void) =>
-  runGeneration(engine, { ...RECORDED.length, id }, onCount);
+/** Runs the generation that most tests are about. @param deadlineIn milliseconds until its deadline */
+export function ask(
+  engine: RemoteEngine,
+  id = "asked",
+  onCount?: (count: number) => void,
+  { deadlineIn }: { deadlineIn?: number } = {},
+) {
+  const deadline = deadlineIn === undefined ? {} : { deadline: monotonicNow() + deadlineIn };
+  return runGeneration(engine, { ...RECORDED.length, id, ...deadline }, onCount);
+}

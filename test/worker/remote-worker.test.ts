@@ -49,8 +49,8 @@ describe("a worker whose model is on a llama.cpp server", () => {
 
   it("counts the server's tokens in its metrics", async () => {
     const text = await (await fetch(`${worker.url}/metrics`)).text();
-    expect(text).toContain('vllm:generation_tokens_total{model_name="remote"} 32');
-    expect(text).toContain('vllm:request_success_total{model_name="remote",finished_reason="length"} 2');
+    expect(text).toContain('vllm:generation_tokens_total{model_name="remote",engine="0"} 32');
+    expect(text).toContain('vllm:request_success_total{model_name="remote",engine="0",finished_reason="length"} 2');
   });
 
   it("passes on why the server refuses a request, as the answer's status or within its stream", async () => {

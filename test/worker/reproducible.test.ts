@@ -33,7 +33,7 @@ beforeAll(async () => {
       { role: "system" as const, content: SYSTEM },
       { role: "user" as const, content: question },
     ];
-    return renderPrompt(tokenizer, template, { messages, steering, profile: null });
+    return renderPrompt(tokenizer, template, { messages, steering, profile: null }).ids;
   };
   engine = new EngineClient(
     {

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Engine } from "../../gpu-worker/engine/engine.ts";
 import type { GenerationRequest } from "../../gpu-worker/engine/generation.ts";
-import type { Precision } from "../../gpu-worker/graph/layers.ts";
+import type { WeightLayout } from "../../gpu-worker/graph/precision.ts";
 import { DecoderSession } from "../../gpu-worker/runtime/decoder-session.ts";
 import { type Sampling, samplingSchema } from "../../schema/api/chat.ts";
+import { INT8_LAYOUTS } from "../fixtures/int8-layouts.ts";
 import { referenceLogits } from "../fixtures/reference-llama.ts";
 import { TINY_CONFIG, tinyDecoder, tinyWeights } from "../fixtures/tiny-llama.ts";
 import { tinyTokenizer } from "../fixtures/tiny-tokenizer.ts";
@@ -31,25 +32,25 @@ function request(id: string, length: number, options: Partial<Sampling>): Genera
   return { id, prompt, sampling: samplingSchema.parse({ ...options }), maxTokens: 30 };
 }
 
-const SESSIONS = new Map<Precision, DecoderSession>();
+const SESSIONS = new Map<WeightLayout, DecoderSession>();
 beforeAll(async () => {
-  for (const precision of ["fp32", "int8"] as const) {
-    SESSIONS.set(precision, await DecoderSession.load(await tinyDecoder(precision), TINY_CONFIG, 1));
+  for (const layout of ["fp32", ...INT8_LAYOUTS] as const) {
+    SESSIONS.set(layout, new DecoderSession(await tinyDecoder(layout), TINY_CONFIG, 1));
   }
 });
 afterAll(async () => {
-  for (const session of SESSIONS.values()) await session.release();
+  for (const session of SESSIONS.values()) session.release();
 });
 
-function engineOf(precision: Precision): Engine {
-  const session = SESSIONS.get(precision);
-  if (session === undefined) throw new Error(`There is no ${precision} session`);
+function engineOf(layout: WeightLayout): Engine {
+  const session = SESSIONS.get(layout);
+  if (session === undefined) throw new Error(`There is no ${layout} session`);
   return new Engine(session, vocabulary, LIMITS);
 }
 
 /** Runs the requests, each submitted at a step of its own, and returns the text and the log-probabilities of each. */
-async function run(precision: Precision, arrivals: { step: number; request: GenerationRequest }[]) {
-  const engine = engineOf(precision);
+async function run(layout: WeightLayout, arrivals: { step: number; request: GenerationRequest }[]) {
+  const engine = engineOf(layout);
   const answers = new Map<string, { text: string; tokens: number[]; logprobs: number[] }>();
   const due = [...arrivals];
   for (let step = 0; due.length > 0 || engine.busy; step++) {
@@ -70,11 +71,11 @@ async function run(precision: Precision, arrivals: { step: number; request: Gene
 }
 
 describe("a seeded request", () => {
-  it.each(["fp32", "int8"] as const)(
+  it.each(["fp32", ...INT8_LAYOUTS] as const)(
     "gets the same tokens whatever else is in the batch, with %s weights",
-    async (precision) => {
+    async (layout) => {
       const mine = request("mine", 45, { ...EVERYTHING, seed: 7 });
-      const alone = (await run(precision, [{ step: 0, request: mine }])).get("mine");
+      const alone = (await run(layout, [{ step: 0, request: mine }])).get("mine");
       expect(alone?.tokens.length).toBeGreaterThan(10);
       const mates = [1, 2, 3, 4, 5, 6].map((index) => ({
         step: index * 2,
@@ -85,7 +86,7 @@ describe("a seeded request", () => {
         ),
       }));
       for (const step of [0, 3, 9]) {
-        const crowded = (await run(precision, [...mates, { step, request: mine }])).get("mine");
+        const crowded = (await run(layout, [...mates, { step, request: mine }])).get("mine");
         expect(crowded?.text).toBe(alone?.text);
         expect(crowded?.tokens).toEqual(alone?.tokens);
       }

@@ -226,19 +226,21 @@ describe("a streamed answer", () => {
   it("frees its row when the edge hangs up, and a cancel then tells what was used", async () => {
     const abort = new AbortController();
     const request = generation({ stream: true, sampling: { max_tokens: 400 } });
-    const aborted = await metric('vllm:request_success_total{model_name="tiny",finished_reason="abort"}');
+    const aborted = await metric('vllm:request_success_total{model_name="tiny",engine="0",finished_reason="abort"}');
     const response = await generate(request, { signal: abort.signal });
     const reader = response.body?.getReader();
     await reader?.read();
-    expect(await metric('vllm:num_requests_running{model_name="tiny"}')).toBe(1);
+    expect(await metric('vllm:num_requests_running{model_name="tiny",engine="0"}')).toBe(1);
     abort.abort();
     const report = await (await client.send("POST", cancelPath(request.generation))).json();
     expect(report).toMatchObject({ id: request.generation, state: "cancelled" });
     const { usage } = report as { usage: { completion_tokens: number } };
     expect(usage.completion_tokens).toBeGreaterThan(0);
     expect(usage.completion_tokens).toBeLessThan(400);
-    expect(await metric('vllm:num_requests_running{model_name="tiny"}')).toBe(0);
-    expect(await metric('vllm:request_success_total{model_name="tiny",finished_reason="abort"}')).toBe(aborted + 1);
+    expect(await metric('vllm:num_requests_running{model_name="tiny",engine="0"}')).toBe(0);
+    expect(await metric('vllm:request_success_total{model_name="tiny",engine="0",finished_reason="abort"}')).toBe(
+      aborted + 1,
+    );
   });
 });
 
@@ -281,8 +283,8 @@ describe("log-probabilities", () => {
 
 describe("load", () => {
   it("decodes two requests in one batch", async () => {
-    const together = 'attune:decode_batch_rows_bucket{le="2",model_name="tiny"}';
-    const single = 'attune:decode_batch_rows_bucket{le="1",model_name="tiny"}';
+    const together = 'attune:decode_batch_rows_bucket{le="2",model_name="tiny",engine="0"}';
+    const single = 'attune:decode_batch_rows_bucket{le="1",model_name="tiny",engine="0"}';
     const before = (await metric(together)) - (await metric(single));
     await Promise.all([1, 2].map(async () => (await generate(generation({ sampling: { max_tokens: 300 } }))).json()));
     expect((await metric(together)) - (await metric(single))).toBeGreaterThan(before + 30);

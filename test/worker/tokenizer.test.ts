@@ -65,7 +65,7 @@ describe("on the real model, the tokenizer", () => {
     const template = readChatTemplate(gguf.metadata);
     const steering = { effective: {}, method: "none" as const, preset: null, clamped: [], not_trained: [], note: null };
     for (const { messages, prompt } of chats) {
-      expect(renderPrompt(tokenizer, template, { messages, steering, profile: null })).toEqual(prompt);
+      expect(renderPrompt(tokenizer, template, { messages, steering, profile: null }).ids).toEqual(prompt);
     }
   });
 

@@ -1,4 +1,8 @@
+import { deadlineExceeded } from "../../../schema/wire/errors.ts";
 import type { FinishReason } from "../answer.ts";
+import { monotonicNow } from "../clock.ts";
+import { type QueuedState, queuedState, type RunningState, runningState } from "../engine-state.ts";
+import type { GenerationRequest } from "../generation.ts";
 import type { Ending, SequenceListener } from "../inference-engine.ts";
 import type { CompletionChunk } from "./completion-chunk.ts";
 import { RemoteRefusal } from "./remote-refusal.ts";
@@ -6,23 +10,32 @@ import { describe } from "./unreachable.ts";
 
 /** One answer in the making on a server elsewhere. */
 export class RemoteGeneration {
-  readonly promptTokens: number;
+  readonly #request: GenerationRequest;
+  readonly #submitted: number;
   readonly #listener: SequenceListener;
   readonly #connection = new AbortController();
   /** Why the connection was closed from here: a reason to have failed, or `null` for a cancel. */
   #lost: string | null = null;
-  #started = false;
+  #timeUp = false;
+  /** `null` until the server has begun to answer. */
+  #cachedTokens: number | null = null;
   #completionTokens = 0;
   #finishReason: string | null = null;
 
-  constructor(promptTokens: number, listener: SequenceListener) {
-    this.promptTokens = promptTokens;
+  /** @param submitted in the clock's milliseconds */
+  constructor(request: GenerationRequest, listener: SequenceListener, submitted: number) {
+    this.#request = request;
     this.#listener = listener;
+    this.#submitted = submitted;
+  }
+
+  get promptTokens(): number {
+    return this.#request.prompt.length;
   }
 
   /** Whether the server has begun to answer. */
   get started(): boolean {
-    return this.#started;
+    return this.#cachedTokens !== null;
   }
 
   /** Aborts when the connection is to be closed. */
@@ -31,6 +44,12 @@ export class RemoteGeneration {
   }
 
   cancel(): void {
+    this.#connection.abort();
+  }
+
+  /** Ends it because its deadline came. */
+  expire(): void {
+    this.#timeUp = true;
     this.#connection.abort();
   }
 
@@ -55,10 +74,27 @@ export class RemoteGeneration {
     }
   }
 
+  /** @param now the clock's milliseconds */
+  queuedState(now: number): QueuedState {
+    return queuedState(this.#request, this.#submitted, now);
+  }
+
+  /** @param now the clock's milliseconds */
+  runningState(now: number): RunningState {
+    return {
+      ...runningState(this.#request, this.#submitted, now),
+      phase: this.#completionTokens === 0 ? "prefill" : "decode",
+      computed_tokens: null,
+      cached_tokens: this.#cachedTokens ?? 0,
+      completion_tokens: this.#completionTokens,
+      rows: null,
+    };
+  }
+
   #take({ text, finishReason, completionTokens, cachedTokens, logprobs }: CompletionChunk): void {
-    if (!this.#started) {
-      this.#started = true;
-      this.#listener.onStarted(cachedTokens);
+    if (!this.started) {
+      this.#cachedTokens = cachedTokens;
+      this.#listener.onStarted(cachedTokens, monotonicNow());
     }
     // A server without a running count sends a token or more a chunk.
     const counted = completionTokens ?? this.#completionTokens + (text === "" ? 0 : 1);
@@ -73,13 +109,18 @@ export class RemoteGeneration {
     const completionTokens = this.#completionTokens;
     const failed = (reason: string) => ({ kind: "failed" as const, completionTokens, reason });
     if (this.#lost !== null) return failed(this.#lost);
-    if (this.signal.aborted) return { kind: "cancelled", completionTokens };
+    if (this.#timeUp && this.#finishReason === null) {
+      return this.started
+        ? { kind: "finished", reason: "length", completionTokens, timeUp: true }
+        : { ...failed("its deadline came before the server began"), error: deadlineExceeded() };
+    }
+    if (this.signal.aborted && !this.#timeUp) return { kind: "cancelled", completionTokens };
     if (this.#finishReason !== null) {
       const reason = FINISH_REASONS.get(this.#finishReason);
       if (reason === undefined) return failed(`The server ended the answer with "${this.#finishReason}"`);
       return { kind: "finished", reason, completionTokens };
     }
-    const error = trouble instanceof RemoteRefusal && !this.#started ? trouble.toClient() : null;
+    const error = trouble instanceof RemoteRefusal && !this.started ? trouble.toClient() : null;
     return { ...failed(describe(trouble)), ...(error === null ? {} : { error }) };
   }
 }

@@ -32,7 +32,7 @@ const WEIGHTS_FILE = "model_quantized.onnx_data";
 function groupQueryDecoder(config: DecoderConfig, source: WeightSource): Graph {
   const { heads, kvHeads, headDim, hidden, vocab } = config;
   const builder = new GraphBuilder("decoder");
-  const build: Build = { builder, config, source, precision: "int8" };
+  const build: Build = { builder, config, source, layout: "int8-blocks" };
   const ids = builder.input("input_ids", "int64", ["batch_size", "sequence_length"]);
   const mask = builder.input("attention_mask", "int64", ["batch_size", "total_sequence_length"]);
   const pastShape = ["batch_size", kvHeads, "past_sequence_length", headDim];
@@ -54,6 +54,7 @@ function groupQueryDecoder(config: DecoderConfig, source: WeightSource): Graph {
     const qkv = linear(
       build,
       `${name}.qkv`,
+      "normed",
       before.normed,
       { inputs: hidden, outputs: (heads + 2 * kvHeads) * headDim },
       ["q_proj", "k_proj", "v_proj"].map((projection) => `${name}.self_attn.${projection}`),
@@ -74,7 +75,7 @@ function groupQueryDecoder(config: DecoderConfig, source: WeightSource): Graph {
         },
       },
     );
-    const attention = linear(build, `${name}.o`, mixed, { inputs: heads * headDim, outputs: hidden }, [
+    const attention = linear(build, `${name}.o`, "inner", mixed, { inputs: heads * headDim, outputs: hidden }, [
       `${name}.self_attn.o_proj`,
     ]);
     const between = residualNorm(build, `${name}.post_attention_layernorm`, before.sum, attention);

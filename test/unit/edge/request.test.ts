@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseChatRequest, samplingOf, withPersona } from "../../../edge/generations/request.ts";
+import { parseChatRequest, samplingOf, schedulingOf, withPersona } from "../../../edge/generations/request.ts";
 import { samplingSchema, UNSUPPORTED_FIELDS } from "../../../schema/api/chat.ts";
 
 const MINIMAL = { model: "m", messages: [{ role: "user", content: "Hi" }] };
@@ -14,6 +14,12 @@ describe("a chat request", () => {
     ["steer.attributes.humor", { steer: { attributes: { humor: 1.5 } } }],
     ["steer.attributes", { steer: { attributes: { wit: 1 } } }],
     ["steer", { steer: { strenght: 2 } }],
+    ["n", { n: 0 }],
+    ["n", { n: 17 }],
+    ["n", { n: 2, steer: { fan_out: [{}, {}, {}] } }],
+    ["steer.fan_out", { steer: { fan_out: [] } }],
+    ["steer.fan_out", { steer: { fan_out: Array.from({ length: 17 }, () => ({})) } }],
+    ["steer.fan_out.1.humor", { steer: { fan_out: [{ humor: 1 }, { humor: 5 }] } }],
     ["messages", { messages: [] }],
     ["messages.0.role", { messages: [{ role: "tool", content: "x" }] }],
     ["messages.0.content", { messages: [{ role: "user", content: [{ type: "image_url" }] }] }],
@@ -32,6 +38,10 @@ describe("a chat request", () => {
     ["stop_token_ids.0", { stop_token_ids: [-1] }],
     ["min_tokens", { min_tokens: 6, max_tokens: 5 }],
     ["min_tokens", { min_tokens: 513 }],
+    ["deadline_ms", { deadline_ms: 0 }],
+    ["deadline_ms", { deadline_ms: -5 }],
+    ["deadline_ms", { deadline_ms: 3_600_001 }],
+    ["service_tier", { service_tier: "priority" }],
     ["min_tokens", { min_tokens: 5, response_format: { type: "json_object" } }],
     ["ignore_eos", { ignore_eos: true, response_format: { type: "json_object" } }],
     ["response_format.type", { response_format: { type: "xml" } }],
@@ -46,12 +56,20 @@ describe("a chat request", () => {
   });
 
   it("names every unsupported field at once", () => {
-    expect(() => parse({ tools: [{}], n: 2 })).toThrow(/tools, n/);
+    expect(() => parse({ tools: [{}], audio: {} })).toThrow(/tools, audio/);
   });
 
   it("may carry unsupported fields that ask for nothing, and fields nobody knows", () => {
-    const harmless = { n: 1, tools: [], functions: null };
+    const harmless = { tools: [], functions: null };
     expect(parse({ ...harmless, user: "me", toString: 1 }).model).toBe("m");
+  });
+
+  it("says how many answers there may be, and that n must agree with fan_out", () => {
+    expect(() => parse({ n: 17 })).toThrow(/1 to 16/);
+    const steer = { fan_out: [{ humor: 0 }, { humor: 4 }] };
+    expect(() => parse({ n: 3, steer })).toThrow(/n: must be the number of entries in steer\.fan_out, which is 2/);
+    for (const n of [2, null, undefined]) expect(parse({ n, steer }).steer?.fan_out).toEqual(steer.fan_out);
+    expect(parse({ n: 16 }).n).toBe(16);
   });
 
   it("takes text in parts and developer messages", () => {
@@ -127,6 +145,20 @@ describe("a chat request", () => {
     );
     expect(samplingOf(parse(nulls), MODEL)).toEqual(defaults);
     expect(defaults).toEqual(samplingSchema.parse(MODEL));
+  });
+});
+
+describe("a service tier", () => {
+  it("of flex waits behind the others, and who names one is told which it got", () => {
+    expect(schedulingOf(parse({ service_tier: "flex" }))).toEqual({ priority: 1, service_tier: "flex" });
+    expect(schedulingOf(parse({ service_tier: "auto" }))).toEqual({ service_tier: "default" });
+    expect(schedulingOf(parse({ service_tier: "default" }))).toEqual({ service_tier: "default" });
+    expect(schedulingOf(parse({}))).toEqual({});
+    expect(schedulingOf(parse({ service_tier: null, deadline_ms: null }))).toEqual({});
+  });
+
+  it("that there is not is refused with those that there are", () => {
+    expect(() => parse({ service_tier: "priority" })).toThrow("service_tier: must be auto, default or flex");
   });
 });
 

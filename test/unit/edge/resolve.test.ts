@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { resolveSteering, type SteeringPreset } from "../../../edge/steering/resolve.ts";
+import { resolveFanOut, resolveSteering, type SteeringPreset } from "../../../edge/steering/resolve.ts";
 import {
   ATTRIBUTES,
   type Bound,
@@ -201,5 +201,40 @@ describe("guidance", () => {
       /steer\.against\.verbosity: the preset tutor bounds/,
     );
     expect(() => guidanceOf({ against }, null, null)).toThrow(/steer\.against: needs a steer\.strength above 1/);
+  });
+});
+
+describe("a fan-out", () => {
+  it("has the levels of each entry in place of the request's", () => {
+    const request = {
+      attributes: { verbosity: 1, humor: 2 },
+      fan_out: [{}, { verbosity: 4 }, { humor: null, quality: 3 }],
+    } as const;
+    const choices = resolveFanOut(request, null, null);
+    expect(choices?.map(({ effective }) => effective)).toEqual([
+      { verbosity: 1, humor: 2 },
+      { verbosity: 4, humor: 2 },
+      { verbosity: 1, quality: 3 },
+    ]);
+  });
+
+  it("keeps each choice within the preset's bounds by itself", () => {
+    const choices = resolveFanOut({ fan_out: [{ verbosity: 1 }, { verbosity: 4 }] }, presetOf(0, { max: 2 }), null);
+    expect(choices).toMatchObject([
+      { effective: { verbosity: 1 }, clamped: [] },
+      {
+        effective: { verbosity: 2 },
+        clamped: [{ attribute: "verbosity", requested: 4, applied: 2, reason: "preset_max" }],
+      },
+    ]);
+  });
+
+  it("strengthens every choice that is steered", () => {
+    const choices = resolveFanOut({ strength: 2, fan_out: [{ verbosity: 1 }, {}] }, null, null);
+    expect(choices?.map(({ guidance }) => guidance)).toEqual([{ strength: 2, against: {} }, undefined]);
+  });
+
+  it("is none where the request has none", () => {
+    expect(resolveFanOut({ attributes: { humor: 1 } }, null, null)).toBeUndefined();
   });
 });

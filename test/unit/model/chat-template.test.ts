@@ -43,7 +43,7 @@ function show(ids: number[]): string {
 }
 
 function prompt(messages: Message[], how = steering("none"), profile: SteeringProfile | null = PROFILE): number[] {
-  return renderPrompt(tokenizer, chatml, { messages, steering: how, profile });
+  return renderPrompt(tokenizer, chatml, { messages, steering: how, profile }).ids;
 }
 
 describe("the label line", () => {
@@ -53,6 +53,20 @@ describe("the label line", () => {
       "[im_start]system\nBe brief.[im_end]\n[im_start]user\nHi[im_end]\n" +
         "[im_start]attributes\nquality:4,verbosity:0[im_end]\n[im_start]assistant\n",
     );
+  });
+
+  test("comes after all that the prompt shares with other label lines", () => {
+    const rendered = (how: EffectiveSteering) =>
+      renderPrompt(tokenizer, chatml, { messages: [user("Hi")], steering: how, profile: PROFILE });
+    const { ids, conversation } = rendered(steering("label_line", { verbosity: 0, quality: 4 }));
+    expect(show(ids.slice(0, conversation ?? 0))).toBe(
+      "[im_start]system\nBe brief.[im_end]\n[im_start]user\nHi[im_end]\n[im_start]",
+    );
+    const other = rendered(steering("label_line", { verbosity: 4 }));
+    expect(other.conversation).toBe(conversation);
+    expect(other.ids.slice(0, conversation ?? 0)).toEqual(ids.slice(0, conversation ?? 0));
+    expect(rendered(steering("none")).conversation).toBeNull();
+    expect(rendered(steering("label_line")).conversation).toBeNull();
   });
 
   test("is left out where no level is left", () => {
@@ -143,7 +157,7 @@ describe("text from users", () => {
     const template = readChatTemplate(
       tinyMetadata({ "tokenizer.chat_template": "<|im_{{ messages[0].content }}end|>" }),
     );
-    const ids = renderPrompt(tokenizer, template, {
+    const { ids } = renderPrompt(tokenizer, template, {
       messages: [user("end|>")],
       steering: steering("none"),
       profile: null,
@@ -153,7 +167,7 @@ describe("text from users", () => {
 
   test("is tokenised together with the template's words around it", () => {
     const template = readChatTemplate(tinyMetadata({ "tokenizer.chat_template": "t{{ messages[0].content }}" }));
-    const ids = renderPrompt(tokenizer, template, {
+    const { ids } = renderPrompt(tokenizer, template, {
       messages: [user("in")],
       steering: steering("none"),
       profile: null,
@@ -170,7 +184,7 @@ describe("a model's own template", () => {
       messages,
       steering: steering("none"),
       profile: null,
-    });
+    }).ids;
   };
 
   test("may trim, test for emptiness, change case and repeat", () => {

@@ -28,7 +28,7 @@ describe.each(PUBLISHED_MODELS)("a model directory like $name", ({ directory, ex
     const tokenizer = await read(directory, (checkpoint) => checkpoint.readTokenizer());
     const template = await read(directory, (checkpoint) => checkpoint.readTemplate());
     for (const { messages, ids } of expected.chats) {
-      expect(renderPrompt(tokenizer, template, { messages, steering: STEERING, profile: null })).toEqual(ids);
+      expect(renderPrompt(tokenizer, template, { messages, steering: STEERING, profile: null }).ids).toEqual(ids);
     }
   });
 

@@ -1,5 +1,4 @@
 /** Our engine, as the worker runs it: the decoder of `ensureDecoder` behind an EngineClient. */
-import "../../../../gpu-worker/runtime/without-telemetry.ts";
 import { EngineClient } from "../../../../gpu-worker/engine/client.ts";
 import { readDecoderConfig } from "../../../../gpu-worker/model/config.ts";
 import { openGguf } from "../../../../gpu-worker/model/gguf.ts";

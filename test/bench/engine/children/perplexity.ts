@@ -1,7 +1,4 @@
 /** Perplexity of our graph. The engine draws tokens and shows no logits of a prompt, so this runs the decoder session itself. */
-import "../../../../gpu-worker/runtime/without-telemetry.ts";
-import { decoderBatch } from "../../../../gpu-worker/engine/batch.ts";
-import { KvPool } from "../../../../gpu-worker/engine/kv-pool.ts";
 import { readDecoderConfig } from "../../../../gpu-worker/model/config.ts";
 import { openGguf } from "../../../../gpu-worker/model/gguf.ts";
 import { ensureDecoder } from "../../../../gpu-worker/runtime/decoder-files.ts";
@@ -26,7 +23,7 @@ await serveCells(async ({ model, threads }) => {
   const config = await readDecoderConfig(gguf);
   await gguf.close();
   const directory = await ensureDecoder(model, cache === undefined ? { precision } : { precision, cache });
-  const session = await DecoderSession.load(directory, config, threads);
+  const session = new DecoderSession(directory, config, threads);
   const noSpeed = () => Promise.reject(new Error("this process only measures perplexity"));
   return {
     version: attuneVersion(),
@@ -35,10 +32,9 @@ await serveCells(async ({ model, threads }) => {
     decode: noSpeed,
     async perplexity(tokens) {
       const input = tokens.slice(0, -1);
-      const pool = new KvPool(config);
-      pool.fit(1, input.length, []);
-      const batch = decoderBatch(config, pool, 0, [{ tokens: input, computed: 0 }]);
-      const { logits } = await session.run({ ...batch, logitRows: BigInt64Array.from(input, (_, row) => BigInt(row)) });
+      const cache = session.allocate(1, input.length);
+      const logitRows = input.map((_, row) => row);
+      const logits = session.run({ cache, firstSlot: 0, tokens: [input], computed: [0], logitRows });
       const losses = input.map((_, row) =>
         loss(logits.subarray(row * config.vocab, (row + 1) * config.vocab), tokens[row + 1] ?? 0),
       );

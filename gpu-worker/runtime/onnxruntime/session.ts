@@ -1,0 +1,98 @@
+import { type Handle, onnxruntime, sessionOptions } from "./library.ts";
+import { Tensor, type TensorArray } from "./tensor.ts";
+
+/** A graph that onnxruntime has loaded. */
+export class Session {
+  readonly handle: Handle;
+
+  /**
+   * @param model the path of an ONNX file, or a whole model in memory.
+   * @param threads physical cores to compute on; 0 lets onnxruntime choose.
+   */
+  constructor(model: string | Uint8Array, threads: number) {
+    const { environment, createSession, createSessionFromArray, releaseOptions } = onnxruntime();
+    const options = sessionOptions(threads);
+    try {
+      this.handle =
+        typeof model === "string"
+          ? createSession(environment, model, options)
+          : createSessionFromArray(environment, model, model.byteLength, options);
+    } finally {
+      releaseOptions(options);
+    }
+  }
+
+  release(): void {
+    onnxruntime().releaseSession(this.handle);
+  }
+}
+
+/** Which memory a session reads and writes, kept from run to run. */
+export class Binding {
+  readonly #session: Session;
+  readonly #handle: Handle;
+  /** Tensors of this binding's own, by the name of the input or output. */
+  readonly #own = new Map<string, Tensor>();
+
+  constructor(session: Session) {
+    this.#session = session;
+    this.#handle = onnxruntime().createBinding(session.handle);
+  }
+
+  /** Lets the graph read a tensor that is the caller's, and has to live as long as the binding is used. */
+  input(name: string, tensor: Tensor): void {
+    onnxruntime().bindInput(this.#handle, name, tensor.handle);
+  }
+
+  /** Lets the graph write into a tensor that is the caller's. */
+  output(name: string, tensor: Tensor): void {
+    onnxruntime().bindOutput(this.#handle, name, tensor.handle);
+  }
+
+  /** Copies values to where the graph reads them. */
+  feed(name: string, data: TensorArray, shape: readonly number[]): void {
+    const known = this.#own.get(name);
+    if (known !== undefined && overwrite(known, data, shape)) return;
+    this.input(name, this.#keep(name, new Tensor(data, shape)));
+  }
+
+  /** Where the graph writes a float32 output; the same memory for the same shape, until the binding is released. */
+  result(name: string, shape: readonly number[]): Float32Array {
+    const known = this.#own.get(name);
+    if (known?.data instanceof Float32Array && isSameShape(known.shape, shape)) return known.data;
+    const data = new Float32Array(shape.reduce((product, length) => product * length, 1));
+    this.output(name, this.#keep(name, new Tensor(data, shape)));
+    return data;
+  }
+
+  #keep(name: string, tensor: Tensor): Tensor {
+    this.#own.get(name)?.release();
+    this.#own.set(name, tensor);
+    return tensor;
+  }
+
+  /** Computes, blocking the thread until every output is written. @throws OnnxRuntimeError */
+  run(): void {
+    onnxruntime().runBound(this.#session.handle, null, this.#handle);
+  }
+
+  release(): void {
+    onnxruntime().releaseBinding(this.#handle);
+    for (const tensor of this.#own.values()) tensor.release();
+    this.#own.clear();
+  }
+}
+
+/** @returns whether the values fit into the tensor, where they are now. */
+function overwrite(tensor: Tensor, data: TensorArray, shape: readonly number[]): boolean {
+  if (!isSameShape(tensor.shape, shape)) return false;
+  const place = tensor.data;
+  if (place instanceof BigInt64Array && data instanceof BigInt64Array) place.set(data);
+  else if (place instanceof Int32Array && data instanceof Int32Array) place.set(data);
+  else if (place instanceof Float32Array && data instanceof Float32Array) place.set(data);
+  else return false;
+  return true;
+}
+
+const isSameShape = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((length, axis) => length === b[axis]);
