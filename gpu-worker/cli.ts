@@ -1,8 +1,10 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { pino } from "pino";
-import type { Precision } from "./graph/layers.ts";
-import { pullModel } from "./model/pull.ts";
+import type { Precision } from "./graph/precision.ts";
+import { byteText } from "./model/byte-text.ts";
+import { type PullOptions, type PullProgress, pullAdapter, pullModel } from "./model/pull.ts";
 import { ensureDecoder } from "./runtime/decoder-files.ts";
+import { fetchDebugState } from "./server/debug-state.ts";
 import { type ServeOptions, serve } from "./server/serve.ts";
 
 const SECRET_VARIABLE = "ATTUNE_WORKER_SECRET";
@@ -17,8 +19,9 @@ const number = (flags: string, description: string, variable: string, fallback: 
   new Option(flags, description).env(variable).default(fallback).argParser(wholeNumber);
 
 const modelOption = new Option(
-  "--model <path>",
-  "GGUF file, or directory with config.json, safetensors and tokenizer.json; without it, SmolLM2-135M-Instruct is fetched",
+  "--model <path or id>",
+  "GGUF file, directory with config.json, safetensors and tokenizer.json, or hf:owner/name[@revision][:file.gguf] from the Hugging " +
+    "Face hub; without it, SmolLM2-135M-Instruct is fetched",
 ).env("ATTUNE_MODEL");
 
 const precisionOption = new Option(
@@ -29,9 +32,42 @@ const precisionOption = new Option(
   .env("ATTUNE_PRECISION")
   .default("int8");
 
-const adapterOption = new Option("--adapter <directory>", "LoRA in PEFT's format to merge into the weights").env(
-  "ATTUNE_ADAPTER",
-);
+const adapterOption = new Option(
+  "--adapter <path or id>",
+  "LoRA in PEFT's format to merge into the weights: a directory, or hf:owner/name[@revision] from the Hugging Face hub",
+).env("ATTUNE_ADAPTER");
+
+/** Says every tenth of a download. */
+function tenths(say: (text: string) => void): (progress: PullProgress) => void {
+  let said = 0;
+  return ({ source, received, total }) => {
+    const tenth = Math.floor((received / total) * 10);
+    if (tenth <= said || received === total) return;
+    said = tenth;
+    say(`${source}: ${tenth * 10} % of ${byteText(total)}`);
+  };
+}
+
+/** Obtains what the user named. A signal ends it in an orderly way; after another one the process ends at once. */
+async function pulled({ model, adapter }: Named, say: (text: string) => void) {
+  const interrupted = new AbortController();
+  const stop = () =>
+    interrupted.abort(new Error("Interrupted. What was fetched is kept, the next start goes on with it."));
+  process.once("SIGINT", stop);
+  process.once("SIGTERM", stop);
+  const options = (): PullOptions => ({ signal: interrupted.signal, onProgress: tenths(say), onNotice: say });
+  try {
+    return {
+      model: await pullModel({ path: model, ...options() }),
+      adapter: adapter === undefined ? undefined : await pullAdapter(adapter, options()),
+    };
+  } finally {
+    process.off("SIGINT", stop);
+    process.off("SIGTERM", stop);
+  }
+}
+
+type Named = { model?: string | undefined; adapter?: string | undefined };
 
 const program = new Command("attune").description("The Attune inference worker.");
 
@@ -39,7 +75,7 @@ program
   .command("pull")
   .description("fetch the model, and print its path")
   .addOption(modelOption)
-  .action(async ({ model }: { model?: string }) => console.log(await pullModel({ path: model })));
+  .action(async (named: Named) => console.log((await pulled(named, console.error)).model));
 
 program
   .command("build")
@@ -47,9 +83,10 @@ program
   .addOption(modelOption)
   .addOption(adapterOption)
   .addOption(precisionOption)
-  .action(async ({ model, adapter, precision }: { model?: string; adapter?: string; precision: Precision }) =>
-    console.log(await ensureDecoder(await pullModel({ path: model }), { adapter, precision })),
-  );
+  .action(async ({ precision, ...named }: Named & { precision: Precision }) => {
+    const { model, adapter } = await pulled(named, console.error);
+    console.log(await ensureDecoder(model, { adapter, precision }));
+  });
 
 type ServeFlags = Omit<ServeOptions, "model" | "secret" | "remote"> & {
   model?: string;
@@ -101,16 +138,18 @@ function remoteOf({ remote, remoteModel, remoteKeyEnv }: ServeFlags): ServeOptio
   return { url: remote, model: remoteModel, key };
 }
 
+function readSecret(): string {
+  const secret = process.env[SECRET_VARIABLE] ?? "";
+  if (secret.length >= 16) return secret;
+  throw new Error(`Set ${SECRET_VARIABLE} to a secret of at least 16 characters, which the edge has as WORKER_SECRET.`);
+}
+
 async function runServer(flags: ServeFlags): Promise<void> {
   const logger = pino();
-  const secret = process.env[SECRET_VARIABLE] ?? "";
-  if (secret.length < 16) {
-    throw new Error(
-      `Set ${SECRET_VARIABLE} to a secret of at least 16 characters, which the edge has as WORKER_SECRET.`,
-    );
-  }
-  const model = await pullModel({ path: flags.model });
-  const worker = await serve({ ...flags, remote: remoteOf(flags), model, secret }, logger);
+  const secret = readSecret();
+  const remote = remoteOf(flags);
+  const named = await pulled(flags, (text) => logger.info(text));
+  const worker = await serve({ ...flags, ...named, remote, secret }, logger);
   process.send?.({ type: "listening", url: worker.url });
   logger.info({ url: worker.url, model: flags.id }, "listening");
 
@@ -136,6 +175,14 @@ async function runServer(flags: ServeFlags): Promise<void> {
   await worker.close(1);
   process.exit();
 }
+
+program
+  .command("state")
+  .description(`print what a worker that has the secret in ${SECRET_VARIABLE} is doing`)
+  .addOption(new Option("--url <origin>", "where it listens").default("http://127.0.0.1:8700"))
+  .action(async ({ url }: { url: string }) =>
+    console.log(JSON.stringify(await fetchDebugState(url, readSecret()), null, 2)),
+  );
 
 program.parseAsync().catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : error);

@@ -1,5 +1,6 @@
 import { open } from "node:fs/promises";
 import { dirname } from "node:path";
+import { BrokenConnection, fetchFailure, HttpError, reasonOf } from "./http-error.ts";
 import { fileSize, onDisk } from "./part-file.ts";
 
 export type DownloadOptions = {
@@ -7,6 +8,9 @@ export type DownloadOptions = {
   bytes: number;
   /** Milliseconds until the answer's headers, and between two chunks of its body. */
   timeouts: { headers: number; stall: number };
+  /** Sent as a bearer token to the address's own origin; `fetch` takes it away from redirects to any other. */
+  token?: string | null;
+  signal: AbortSignal;
   /** @param received Bytes of the file so far, those of earlier runs included. */
   onReceived: (received: number) => void;
 };
@@ -21,9 +25,9 @@ function watchdog() {
   let timer: NodeJS.Timeout | undefined;
   return {
     signal: controller.signal,
-    touch(milliseconds: number, reason: string) {
+    touch(milliseconds: number, reason: Error) {
       clearTimeout(timer);
-      timer = setTimeout(() => controller.abort(new Error(reason)), milliseconds);
+      timer = setTimeout(() => controller.abort(reason), milliseconds);
     },
     /** Also lets go of a connection whose answer was not read to its end. */
     stop() {
@@ -47,7 +51,7 @@ function startOf(response: Response, offset: number, bytes: number): number {
       `the server sent ${response.headers.get("content-range")} when asked for bytes ${offset}- of ${bytes}`,
     );
   }
-  if (response.status !== 200) throw new Error(`HTTP status ${response.status}`);
+  if (response.status !== 200) throw new HttpError(response);
   const length = response.headers.get("content-length");
   if (length !== null && response.headers.get("content-encoding") === null && Number(length) !== bytes) {
     throw new Error(`the server's file has ${length} bytes, expected ${bytes}`);
@@ -55,30 +59,30 @@ function startOf(response: Response, offset: number, bytes: number): number {
   return 0;
 }
 
-/** The innermost reason of a failed fetch, whose own message is only "fetch failed", or its code where that says nothing. */
-export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.cause instanceof Error && error.message === "fetch failed") return reasonOf(error.cause);
-  return error.message === "" && "code" in error ? String(error.code) : error.message;
-}
-
 /**
  * Completes the file at `part` from `url`, going on after the bytes it already has.
  *
- * @throws Error with the reason where the server fails, stalls or sends another file
+ * @throws HttpError where the server refuses
+ * @throws BrokenConnection where it stops before the end
+ * @throws Error with the reason where it cannot be reached or sends another file
  * @throws DiskError where the part cannot be written
  */
 export async function download(url: string, part: string, options: DownloadOptions): Promise<void> {
-  const { bytes, timeouts, onReceived } = options;
+  const { bytes, timeouts, token, onReceived } = options;
   const offset = await fileSize(part);
   if (offset === bytes) return;
   const dog = watchdog();
+  const signal = AbortSignal.any([dog.signal, options.signal]);
   const resume = offset > 0 && offset < bytes;
   try {
-    dog.touch(timeouts.headers, `no answer within ${timeouts.headers / 1000} s`);
-    const response = await fetch(url, {
-      signal: dog.signal,
-      headers: { "accept-encoding": "identity", ...(resume ? { range: `bytes=${offset}-` } : {}) },
+    dog.touch(timeouts.headers, new Error(`no answer within ${timeouts.headers / 1000} s`));
+    const headers = {
+      "accept-encoding": "identity",
+      ...(resume ? { range: `bytes=${offset}-` } : {}),
+      ...bearer(token),
+    };
+    const response = await fetch(url, { signal, headers }).catch((error: unknown) => {
+      throw fetchFailure(error);
     });
     let received = startOf(response, resume ? offset : 0, bytes);
     if (response.body === null) throw new Error("the server sent no body");
@@ -86,7 +90,7 @@ export async function download(url: string, part: string, options: DownloadOptio
     const file = await onDisk(directory, open(part, received > 0 ? "a" : "w"));
     try {
       onReceived(received);
-      const stalled = `no data for ${timeouts.stall / 1000} s`;
+      const stalled = new BrokenConnection(`no data for ${timeouts.stall / 1000} s`);
       dog.touch(timeouts.stall, stalled);
       for await (const chunk of response.body) {
         if (received + chunk.length > bytes) throw new Error(`the server sent more than the expected ${bytes} bytes`);
@@ -95,11 +99,16 @@ export async function download(url: string, part: string, options: DownloadOptio
         onReceived(received);
         dog.touch(timeouts.stall, stalled);
       }
+    } catch (error) {
+      throw error instanceof TypeError ? new BrokenConnection(reasonOf(error), { cause: error }) : error;
     } finally {
       await file.close();
     }
-    if (received < bytes) throw new Error(`the connection ended after ${received} of ${bytes} bytes`);
+    if (received < bytes) throw new BrokenConnection(`the connection ended after ${received} of ${bytes} bytes`);
   } finally {
     dog.stop();
   }
 }
+
+export const bearer = (token?: string | null) =>
+  token === null || token === undefined ? {} : { authorization: `Bearer ${token}` };

@@ -1,113 +1,93 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { open, rename, rm, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { cacheDirectory } from "./cache.ts";
-import { reasonOf } from "./download.ts";
-import { DEFAULT_MODEL, defaultSources, type ModelSource, type PinnedFile } from "./model-sources.ts";
-import { claimPart, DiskError, fileSize, onDisk, releasePart, removeParts } from "./part-file.ts";
+import { reasonOf } from "./http-error.ts";
+import { chooseAdapter, chooseModel } from "./hub/choice.ts";
+import { type Hub, hubFrom } from "./hub/hub.ts";
+import { hubIdHint, hubIdText, isHubId, parseHubId } from "./hub/hub-id.ts";
+import { pullSnapshot } from "./hub/snapshot.ts";
+import { DEFAULT_MODEL, defaultSources } from "./model-sources.ts";
+import { DiskError, fileSize } from "./part-file.ts";
+import { pullFile } from "./pinned-file.ts";
 
-/** Bytes so far of one source's file. */
+/** Bytes so far of what is fetched, and where from. */
 export type PullProgress = { source: string; received: number; total: number };
 
 export type PullOptions = {
-  /** A model of the user's own, a GGUF file or a directory with safetensors: taken as it is, whatever its content. */
+  /** What the user named: a path, which is taken as it is, whatever its content, or `hf:owner/name@revision:file`. */
   path?: string | undefined;
   cache?: string;
-  file?: PinnedFile;
-  sources?: ModelSource[];
+  hub?: Hub;
+  /** Ends a download; what came of it is kept for the next one. */
+  signal?: AbortSignal | undefined;
   onProgress?: (progress: PullProgress) => void;
+  /** Told what is worth knowing though it works, such as that the hub cannot be reached. */
+  onNotice?: (text: string) => void;
 };
 
 /**
- * The path of a model file that is complete and, unless it is the user's own, has the pinned SHA-256.
+ * The path of a model that is complete and, unless it is the user's own file, has the stated hashes: `path`, else `ATTUNE_MODEL`,
+ * else SmolLM2-135M-Instruct.
  *
- * In order: `path`, else `ATTUNE_MODEL`; the cache; each source. A download that broke off is continued by the next call. The file
- * appears in the cache under its name only when complete and on disk; two processes at once do not disturb each other.
- *
- * @throws Error that names every source tried, its reason, and how to give a local path
+ * @throws Error that names what was tried, the reason, and what to do
  * @throws DiskError where the cache cannot be written
+ * @throws the signal's reason, once it is aborted
  */
 export async function pullModel(options: PullOptions = {}): Promise<string> {
   const own = options.path ?? process.env.ATTUNE_MODEL;
-  if (own !== undefined && own !== "") return localFile(own);
-  const { file = DEFAULT_MODEL, sources = defaultSources(), onProgress } = options;
-  const directory = join(options.cache ?? cacheDirectory(), "models");
-  const target = join(directory, file.file);
-  const cached = await cacheState(target, file);
-  if (cached === "good") return target;
-
-  const part = await claimPart(directory, file.file);
-  const failures = [`the cache, ${target}: ${cached}`];
-  for (const source of sources) {
-    try {
-      const onReceived = (received: number) => onProgress?.({ source: source.name, received, total: file.bytes });
-      await completeAndVerify(source, part, file, onReceived);
-      await onDisk(directory, publish(part, target));
-      await removeParts(directory, file.file);
-      return target;
-    } catch (error) {
-      if (error instanceof DiskError) {
-        await releasePart(part);
-        throw error;
-      }
-      failures.push(`${source.name}: ${reasonOf(error)}`);
-    }
-  }
-  await releasePart(part);
-  throw new Error(
-    `Could not obtain the model ${file.file}. Tried:\n${failures.map((failure) => `  - ${failure}`).join("\n")}\n` +
-      "Get a GGUF file of a Llama-family model in any other way and give its path: npm start -- --model FILE, or set ATTUNE_MODEL=FILE.",
-  );
+  if (own === undefined || own === "") return pullDefault(options);
+  return isHubId(own) ? pullFromHub(own, chooseModel, options) : localModel(own);
 }
 
-async function localFile(path: string): Promise<string> {
-  const stats = await stat(path).catch((error: unknown) => {
-    throw new Error(`There is no model file at ${path} (${reasonOf(error)}). Check --model and ATTUNE_MODEL.`);
+/** The directory of an adapter, as `pullModel` finds a model. Whether it is one is for who opens it to say. */
+export async function pullAdapter(path: string, options: PullOptions = {}): Promise<string> {
+  if (isHubId(path)) return pullFromHub(path, chooseAdapter, options);
+  await existing(path, "adapter", "--adapter and ATTUNE_ADAPTER");
+  return path;
+}
+
+function pullFromHub(text: string, choose: typeof chooseModel, options: PullOptions): Promise<string> {
+  const { cache = cacheDirectory(), hub = hubFrom(), onProgress, onNotice = () => {} } = options;
+  const id = parseHubId(text);
+  return pullSnapshot(id, choose, {
+    hub,
+    directory: join(cache, "hub"),
+    signal: options.signal ?? new AbortController().signal,
+    onProgress: (received, total) => onProgress?.({ source: hubIdText(id), received, total }),
+    onNotice,
   });
+}
+
+async function pullDefault(options: PullOptions): Promise<string> {
+  const { cache = cacheDirectory(), hub = hubFrom(), onProgress } = options;
+  const { signal = new AbortController().signal } = options;
+  const onReceived = (received: number, source: string | null) => {
+    if (source !== null) onProgress?.({ source, received, total: DEFAULT_MODEL.bytes });
+  };
+  try {
+    return await pullFile(DEFAULT_MODEL, join(cache, "models"), defaultSources(hub), { onReceived, signal });
+  } catch (error) {
+    if (signal.aborted || error instanceof DiskError) throw error;
+    throw new Error(
+      `${reasonOf(error)}\nGet a GGUF file of a Llama-family model in any other way and give its path: npm start -- --model FILE, or ` +
+        "set ATTUNE_MODEL=FILE.",
+      { cause: error },
+    );
+  }
+}
+
+async function localModel(path: string): Promise<string> {
+  const stats = await existing(path, "model", "--model and ATTUNE_MODEL");
   const isDirectory = stats.isDirectory() && (await fileSize(join(path, "config.json"))) > 0;
   if (stats.isFile() || isDirectory) return path;
   throw new Error(
-    `${path} is no model. --model and ATTUNE_MODEL take a GGUF file, or a directory with config.json and safetensors.`,
+    `${path} is no model. --model and ATTUNE_MODEL take a GGUF file, a directory with config.json and safetensors, or ` +
+      "hf:owner/name.",
   );
 }
 
-async function sha256(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
-  return hash.digest("hex");
-}
-
-async function cacheState(target: string, file: PinnedFile): Promise<"good" | "not there" | "damaged"> {
-  const size = await fileSize(target);
-  if (size === 0) return "not there";
-  return size === file.bytes && (await sha256(target)) === file.sha256 ? "good" : "damaged";
-}
-
-/** A wrong file that was begun by an earlier run is tried once more from its first byte: the earlier bytes may be the wrong ones. */
-async function completeAndVerify(
-  source: ModelSource,
-  part: string,
-  file: PinnedFile,
-  onReceived: (received: number) => void,
-): Promise<void> {
-  const resumed = (await fileSize(part)) > 0;
-  await source.complete(part, file, onReceived);
-  const actual = await sha256(part);
-  if (actual === file.sha256) return;
-  await rm(part, { force: true });
-  if (resumed) return completeAndVerify(source, part, file, onReceived);
-  throw new Error(`the file has SHA-256 ${actual}, expected ${file.sha256}`);
-}
-
-/** Puts the complete part in its place: its bytes reach the disk before its name does. */
-async function publish(part: string, target: string): Promise<void> {
-  const file = await open(part, "r+");
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(part, target);
+async function existing(path: string, what: string, options: string) {
+  return stat(path).catch((error: unknown) => {
+    throw new Error(`There is no ${what} at ${path} (${reasonOf(error)}). Check ${options}.${hubIdHint(path)}`);
+  });
 }

@@ -5,10 +5,31 @@ import { z } from "zod";
 import { parseJsonFile } from "./json-file.ts";
 import { openSafetensors, type Safetensors } from "./safetensors.ts";
 
-const WHOLE = "model.safetensors";
-const INDEX = "model.safetensors.index.json";
+/** All weights of a model, where they are in one file. */
+export const WEIGHTS_FILE = "model.safetensors";
+/** Which file holds which weights, where they are in several. */
+export const INDEX_FILE = "model.safetensors.index.json";
 
 const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
+
+/**
+ * The files that hold the weights of a model directory, as its index names them; `null` where it has none.
+ *
+ * @throws Error where the index is broken, or names a file outside the directory
+ */
+export async function shardNames(directory: string): Promise<string[] | null> {
+  const path = join(directory, INDEX_FILE);
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return null;
+    throw error;
+  });
+  if (text === null) return null;
+  const places = parseJsonFile(path, text, indexSchema, "an index of safetensors files").weight_map;
+  const names = [...new Set(Object.values(places))].sort();
+  const outside = names.find((name) => basename(name) !== name);
+  if (outside !== undefined) throw new Error(`${path} names a file outside its directory: ${outside}.`);
+  return names;
+}
 
 /**
  * Opens the weights of a model directory, in one file or in several that an index names. The caller closes them.
@@ -16,16 +37,8 @@ const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
  * @throws Error where there are none, a shard is missing, or one is not what the index says
  */
 export async function openShards(directory: string): Promise<Safetensors> {
-  const path = join(directory, INDEX);
-  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return null;
-    throw error;
-  });
-  if (text === null) return openSafetensors(join(directory, WHOLE));
-  const places = parseJsonFile(path, text, indexSchema, "an index of safetensors files").weight_map;
-  const names = [...new Set(Object.values(places))].sort();
-  const outside = names.find((name) => basename(name) !== name);
-  if (outside !== undefined) throw new Error(`${path} names a file outside its directory: ${outside}.`);
+  const names = await shardNames(directory);
+  if (names === null) return openSafetensors(join(directory, WEIGHTS_FILE));
   const opened: Safetensors[] = [];
   const closeAll = async () => {
     for (const shard of opened) await shard.close();

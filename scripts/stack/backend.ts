@@ -1,5 +1,5 @@
 import { chmodSync, mkdirSync } from "node:fs";
-import { type PullProgress, pullModel } from "../../gpu-worker/model/pull.ts";
+import { type PullProgress, pullAdapter, pullModel } from "../../gpu-worker/model/pull.ts";
 import { ensureDecoder } from "../../gpu-worker/runtime/decoder-files.ts";
 import { type InferenceWorker, startInferenceWorker } from "./inference-worker.ts";
 import { DEFAULT_STATE_DIRECTORY, type StatePaths, statePaths } from "./paths.ts";
@@ -14,9 +14,9 @@ export type BackendOptions = {
   port: number;
   /** Database, secrets, logs and the built Worker. One stack at a time uses it. */
   stateDirectory?: string;
-  /** A GGUF file or model directory; without it the pinned model is obtained. */
+  /** A GGUF file, a model directory or `hf:owner/name`; without it the pinned model is obtained. */
   model?: string;
-  /** Directory of a LoRA to merge into its weights. */
+  /** A LoRA to merge into its weights: a directory or `hf:owner/name`. */
   adapter?: string;
   progress?: Progress;
   /** Gives up starting: what was started is stopped and the promise rejects. */
@@ -45,8 +45,8 @@ export type Backend = {
  * @throws StackError when a step fails
  */
 export async function startBackend(options: BackendOptions, started: AsyncDisposableStack): Promise<Backend> {
-  const { adapter, progress = silentProgress } = options;
-  const step = untilAborted(progress, options.signal);
+  const { progress = silentProgress, signal } = options;
+  const step = untilAborted(progress, signal);
   const paths = statePaths(options.stateDirectory ?? DEFAULT_STATE_DIRECTORY);
   mkdirSync(paths.directory, { recursive: true });
   chmodSync(paths.directory, 0o700);
@@ -55,10 +55,17 @@ export async function startBackend(options: BackendOptions, started: AsyncDispos
   await checkPortFree(options.port);
   const secrets = loadSecrets(paths.secrets);
 
-  const model = await step("Model", (report) => {
-    const onProgress = ({ received, total }: PullProgress) => report(received / total);
-    return orStackError(pullModel({ path: options.model, onProgress }));
+  const pulling = (report: (fraction: number) => void) => ({
+    signal,
+    onProgress: ({ received, total }: PullProgress) => report(received / total),
+    onNotice: progress.notice,
   });
+  const model = await step("Model", (report) => orStackError(pullModel({ path: options.model, ...pulling(report) })));
+  const named = options.adapter;
+  const adapter =
+    named === undefined
+      ? undefined
+      : await step("Adapter", (report) => orStackError(pullAdapter(named, pulling(report))));
   await step("Decoder graph", (onProgress) => orStackError(ensureDecoder(model, { adapter, onProgress })));
   const worker = await startInferenceWorker({ model, adapter, secret: secrets.workerSecret, logPath: paths.workerLog });
   started.defer(worker.stop);

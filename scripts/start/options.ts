@@ -1,11 +1,21 @@
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
+import { hubIdHint, isHubId } from "../../gpu-worker/model/hub/hub-id.ts";
 
 /** What every way of starting the stack lets the user choose. */
 export type StackOptions = { port: number; model?: string; adapter?: string; stateDirectory?: string };
 
 /** npm runs scripts in the package's root; paths are meant from where the user stands. */
 export const fromUser = (path: string) => resolve(process.env.INIT_CWD ?? process.cwd(), path);
+
+/** A path that exists, for only here it is known as the user wrote it, or an id on the hub. */
+function pathOrHubId(text: string): string {
+  if (isHubId(text)) return text;
+  const path = fromUser(text);
+  if (!existsSync(path)) throw new InvalidArgumentError(`There is nothing at ${path}.${hubIdHint(text)}`);
+  return path;
+}
 
 function parsePort(text: string): number {
   const port = Number(text);
@@ -22,8 +32,17 @@ export function stackCommand(name: string, description: string): Command {
   return new Command(name)
     .description(description)
     .option("--port <number>", "port of the API and the playground; 0 takes any free one", parsePort, 8787)
-    .option("--model <path>", "use this GGUF file or model directory instead of SmolLM2-135M-Instruct", fromUser)
-    .option("--adapter <directory>", "merge this LoRA in PEFT's format into the model's weights", fromUser)
+    .option(
+      "--model <path or id>",
+      "serve this instead of SmolLM2-135M-Instruct: a GGUF file, a model directory, or hf:owner/name[@revision][:file.gguf] from the " +
+        "Hugging Face hub",
+      pathOrHubId,
+    )
+    .option(
+      "--adapter <path or id>",
+      "merge this LoRA in PEFT's format into the model's weights: a directory, or hf:owner/name[@revision]",
+      pathOrHubId,
+    )
     .option("--state-directory <path>", "keep database, key and logs there instead of in .attune", fromUser)
     .helpOption("--help", "show this")
     .showHelpAfterError(`(${name} --help shows the options)`)
