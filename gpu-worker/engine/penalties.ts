@@ -8,13 +8,19 @@ type PenaltyOptions = Pick<Sampling, "frequency_penalty" | "presence_penalty" | 
  */
 export class Penalties {
   readonly #options: PenaltyOptions;
-  /** How often each token was generated; 0 for one that is only in the prompt. */
-  readonly #generated = new Map<number, number>();
+  /** Where each seen token is in the lists: they are gone through for every token, many times faster than a map. */
+  readonly #places = new Map<number, number>();
+  #tokens: Int32Array;
+  /** How often each was generated; 0 for one that is only in the prompt. */
+  #generated: Int32Array;
 
   constructor(options: PenaltyOptions, prompt: readonly number[]) {
     this.#options = options;
     // Frequency and presence are of the answer alone.
-    if (options.repetition_penalty !== 1) for (const token of prompt) this.#generated.set(token, 0);
+    const seen = options.repetition_penalty === 1 ? [] : new Set(prompt);
+    this.#tokens = Int32Array.from(seen);
+    for (const [place, token] of this.#tokens.entries()) this.#places.set(token, place);
+    this.#generated = new Int32Array(this.#tokens.length);
   }
 
   /** Whether a request asks for any. */
@@ -24,17 +30,40 @@ export class Penalties {
 
   /** Counts a generated token. */
   push(token: number): void {
-    this.#generated.set(token, (this.#generated.get(token) ?? 0) + 1);
+    const place = this.#places.get(token) ?? this.#add(token);
+    this.#generated[place] = (this.#generated[place] ?? 0) + 1;
   }
 
   /** @param logits [vocab]; changed in place, only where a token was seen. */
   apply(logits: Float32Array): void {
     const { frequency_penalty: frequency, presence_penalty: presence, repetition_penalty: repetition } = this.#options;
-    for (const [token, count] of this.#generated) {
-      const logit = logits[token];
-      if (logit === undefined) continue;
+    const tokens = this.#tokens;
+    const generated = this.#generated;
+    const seen = this.#places.size;
+    for (let place = 0; place < seen; place++) {
+      const token = tokens[place] ?? 0;
+      if (token >= logits.length) continue;
+      const logit = logits[token] ?? 0;
+      const count = generated[place] ?? 0;
       const repeated = logit > 0 ? logit / repetition : logit * repetition;
       logits[token] = repeated - frequency * count - (count > 0 ? presence : 0);
     }
   }
+
+  #add(token: number): number {
+    const place = this.#places.size;
+    if (place === this.#tokens.length) {
+      this.#tokens = grown(this.#tokens);
+      this.#generated = grown(this.#generated);
+    }
+    this.#tokens[place] = token;
+    this.#places.set(token, place);
+    return place;
+  }
+}
+
+function grown(list: Int32Array): Int32Array {
+  const longer = new Int32Array(2 * list.length + 16);
+  longer.set(list);
+  return longer;
 }

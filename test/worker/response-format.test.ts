@@ -97,7 +97,9 @@ describe("json_schema", () => {
       ended++;
       // Zod counts UTF-16 units where JSON Schema counts characters, and four bytes that are none are one to xgrammar.
       if (/[\u{10000}-\u{10ffff}\ufffd]/u.test(text)) continue;
-      expect(validator.safeParse(JSON.parse(text)), text).toMatchObject({ success: true });
+      // JSON knows numbers that no double holds; Zod does not take what JSON.parse makes of them.
+      const value = JSON.parse(text, (_, part) => (part === Infinity || part === -Infinity ? 0 : part));
+      expect(validator.safeParse(value), text).toMatchObject({ success: true });
     }
     expect(ended).toBeGreaterThan(3);
   });

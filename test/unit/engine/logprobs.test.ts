@@ -24,7 +24,7 @@ describe("log-probabilities", () => {
     const logit = fc.oneof(fc.float({ min: -90, max: 90, noNaN: true }), fc.constantFrom(0, 5));
     fc.assert(
       fc.property(
-        fc.array(logit, { minLength: 1, maxLength: 60 }),
+        fc.array(logit, { minLength: 1, maxLength: 300, size: "max" }),
         fc.integer({ min: 1, max: 20 }),
         (values, count) => {
           const logits = Float32Array.from(values);

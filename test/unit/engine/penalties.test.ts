@@ -32,6 +32,12 @@ describe("penalties", () => {
     expect(penalised(all, [1], [0, 0])).toEqual([2 / 2 - 1 - 0.25, -4, 4, -4, 0, 1]);
   });
 
+  it("follow an answer of many different tokens, and pass over tokens that the vocabulary does not have", () => {
+    const generated = Array.from({ length: 300 }, (_, index) => index);
+    expect(penalised({ presence_penalty: 1 }, [], generated)).toEqual([1, -3, 3, -5, -1, 0]);
+    expect(penalised({ repetition_penalty: 2 }, [900], [])).toEqual(LOGITS);
+  });
+
   it("are only kept for a request that asks for any", () => {
     expect(Penalties.wanted(NO_PENALTY)).toBe(false);
     for (const asked of [{ frequency_penalty: -1 }, { presence_penalty: 1 }, { repetition_penalty: 1.1 }]) {
