@@ -1,11 +1,18 @@
+import { resolve } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { pino } from "pino";
 import type { Precision } from "./graph/precision.ts";
 import { byteText } from "./model/byte-text.ts";
+import { isHubId } from "./model/hub/hub-id.ts";
 import { type PullOptions, type PullProgress, pullAdapter, pullModel } from "./model/pull.ts";
 import { ensureDecoder } from "./runtime/decoder-files.ts";
+import { DEVICE_CHOICES } from "./runtime/find-device.ts";
+import { ADAPTERS_PATH, adapterPath } from "./server/adapter-admin.ts";
+import type { NamedAdapter } from "./server/adapters.ts";
 import { fetchDebugState } from "./server/debug-state.ts";
 import { type ServeOptions, serve } from "./server/serve.ts";
+import { signedCall } from "./server/signed-call.ts";
+import { dataCommand } from "./steerlm/data-command.ts";
 
 const SECRET_VARIABLE = "ATTUNE_WORKER_SECRET";
 
@@ -32,10 +39,28 @@ const precisionOption = new Option(
   .env("ATTUNE_PRECISION")
   .default("int8");
 
+const deviceOption = new Option(
+  "--device <kind>",
+  "what to compute on: the processor, a graphics processor through WebGPU, or that where there is one (auto)",
+)
+  .choices(DEVICE_CHOICES)
+  .env("ATTUNE_DEVICE")
+  .default("cpu");
+
 const adapterOption = new Option(
   "--adapter <path or id>",
   "LoRA in PEFT's format to merge into the weights: a directory, or hf:owner/name[@revision] from the Hugging Face hub",
 ).env("ATTUNE_ADAPTER");
+
+/** `name=path`, several with commas between them. */
+function namedAdapters(text: string, earlier: NamedAdapter[] = []): NamedAdapter[] {
+  const named = text.split(",").map((one): NamedAdapter => {
+    const [, name = "", path = ""] = /^([^=]+)=(.+)$/.exec(one.trim()) ?? [];
+    if (name === "") throw new InvalidArgumentError("Must be name=path, or several with commas between them.");
+    return { name, path };
+  });
+  return [...earlier, ...named];
+}
 
 /** Says every tenth of a download. */
 function tenths(say: (text: string) => void): (progress: PullProgress) => void {
@@ -102,8 +127,17 @@ program
   .addOption(modelOption)
   .addOption(new Option("--id <name>", "what requests call the model").env("ATTUNE_MODEL_ID").default("smollm2-135m"))
   .addOption(adapterOption)
+  .addOption(
+    number("--adapter-memory <MiB>", "memory for LoRAs beside the plain model, 0 for none", "ATTUNE_ADAPTER_MEMORY", 0),
+  )
+  .addOption(
+    new Option("--adapters <name=path...>", "LoRAs to load there; more can be added while it runs")
+      .env("ATTUNE_ADAPTERS")
+      .argParser(namedAdapters),
+  )
   .addOption(new Option("--profile <file>", "steering profile of a model trained on attributes").env("ATTUNE_PROFILE"))
   .addOption(precisionOption)
+  .addOption(deviceOption)
   .addOption(
     new Option("--remote <url>", "OpenAI-compatible server that has the model; nothing is computed here").env(
       "ATTUNE_REMOTE",
@@ -176,13 +210,53 @@ async function runServer(flags: ServeFlags): Promise<void> {
   process.exit();
 }
 
+const urlOption = new Option("--url <origin>", "where it listens").default("http://127.0.0.1:8700");
+
+type Url = { url: string };
+
 program
   .command("state")
   .description(`print what a worker that has the secret in ${SECRET_VARIABLE} is doing`)
-  .addOption(new Option("--url <origin>", "where it listens").default("http://127.0.0.1:8700"))
-  .action(async ({ url }: { url: string }) =>
-    console.log(JSON.stringify(await fetchDebugState(url, readSecret()), null, 2)),
+  .addOption(urlOption)
+  .action(async ({ url }: Url) => printJson(await fetchDebugState(url, readSecret())));
+
+const adapterCommand = program
+  .command("adapter")
+  .description(`the LoRAs beside the model of a worker that has the secret in ${SECRET_VARIABLE}`);
+
+adapterCommand
+  .command("list")
+  .description("print which there are")
+  .addOption(urlOption)
+  .action(async ({ url }: Url) => printJson(await signedCall(workerAt(url), "GET", ADAPTERS_PATH)));
+
+adapterCommand
+  .command("add")
+  .description("load one while the worker runs, or put new content under its name")
+  .argument("<name>", "what requests call it")
+  .argument("<path or id>", "a directory that the worker can read, or hf:owner/name[@revision]")
+  .addOption(new Option("--profile <file>", "steering profile, in place of the LoRA's own"))
+  .addOption(urlOption)
+  .action(async (name: string, path: string, { url, profile }: Url & { profile?: string }) => {
+    const wanted: NamedAdapter = { name, path: pathFor(path), profile: profile && resolve(profile) };
+    printJson(await signedCall(workerAt(url), "POST", ADAPTERS_PATH, wanted));
+  });
+
+adapterCommand
+  .command("remove")
+  .description("take one away, once the requests that have it have ended")
+  .argument("<name>", "what requests call it")
+  .addOption(urlOption)
+  .action(async (name: string, { url }: Url) =>
+    printJson(await signedCall(workerAt(url), "DELETE", adapterPath(name))),
   );
+
+const workerAt = (origin: string) => ({ origin, secret: readSecret() });
+const printJson = (value: unknown) => console.log(JSON.stringify(value, null, 2));
+/** The worker may have been started elsewhere. */
+const pathFor = (path: string) => (isHubId(path) ? path : resolve(path));
+
+program.addCommand(dataCommand());
 
 program.parseAsync().catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : error);

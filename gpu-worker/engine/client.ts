@@ -1,5 +1,6 @@
 import { SHARE_ENV, Worker } from "node:worker_threads";
 import { AttuneError, deadlineExceeded } from "../../schema/wire/errors.ts";
+import { CPU } from "../runtime/device.ts";
 import { monotonicNow } from "./clock.ts";
 import type { StepReport } from "./engine.ts";
 import type { EngineState } from "./engine-state.ts";
@@ -123,7 +124,7 @@ export class EngineClient implements InferenceEngine {
       throw new AttuneError("conflict", `Generation ${request.id} is in progress already.`);
     }
     const lengths = finalLengths(request);
-    if (!fits(lengths, this.#setup.options, kvPoolBytes(this.#setup.config))) {
+    if (!fits(lengths, this.#setup.options, kvPoolBytes(this.#setup.config, this.#setup.device?.kvType))) {
       throw new AttuneError(
         "context_length_exceeded",
         "The messages and max_tokens together need more memory than this worker has. Shorten the messages or lower max_tokens.",
@@ -150,6 +151,7 @@ export class EngineClient implements InferenceEngine {
     const progress = new Map(this.#lastStep?.report.running.map((state) => [state.id, state]));
     return {
       ready: this.#ready,
+      device: (this.#setup.device ?? CPU).name,
       silence_seconds: this.silence,
       queue: entries
         .filter(([, { started }]) => !started)

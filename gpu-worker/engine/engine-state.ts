@@ -36,6 +36,8 @@ type StepState = { age_ms: number; seconds: number; decode_rows: number; prefill
 /** What an engine is doing, as operators read it. Counts, ages and ids only: never a text or a token of a request. */
 export type EngineState = {
   ready: boolean;
+  /** What computes, by its driver's name. `null` where the engine is on another machine. */
+  device: string | null;
   /** Since the last sign of progress while there is work; 0 when there is none. */
   silence_seconds: number;
   queue: QueuedState[];

@@ -4,14 +4,14 @@ import type { Advance } from "./answer.ts";
 import { monotonicNow } from "./clock.ts";
 import type { TokenBytes } from "./detokeniser.ts";
 import { Generation, type GenerationRequest, type Progress } from "./generation.ts";
-import { KvPool, kvPoolBytes } from "./kv-pool.ts";
+import { KvPool, kvPoolBytes, kvTokenBytes } from "./kv-pool.ts";
 import { type AdmissionLimits, fits, type PolicyLimits, planStep, SHORTEST_PIECE } from "./policy.ts";
-import { agreement, BLOCK_TOKENS, type CachedPiece, PrefixCache } from "./prefix-cache.ts";
+import { agreement, BLOCK_TOKENS, type CachedPiece, type KvReader, PrefixCache } from "./prefix-cache.ts";
 import type { Sequence } from "./sequence.ts";
 import { WaitingQueue } from "./waiting-queue.ts";
 
 /** What computes a forward pass. */
-type Decoder = Pick<DecoderSession, "config" | "allocate" | "free" | "run">;
+type Decoder = Pick<DecoderSession, "config" | "kvType" | "allocate" | "free" | "run">;
 
 export type EngineOptions = PolicyLimits &
   AdmissionLimits & {
@@ -36,6 +36,9 @@ export type EngineEvent =
 export type StepReport = {
   decodeRows: number;
   prefillTokens: number;
+  /** Tokens that were guessed, and those of them that turned out right. */
+  draftTokens: number;
+  acceptedTokens: number;
   seconds: number;
   kvBytes: number;
   prefixBytes: number;
@@ -102,21 +105,33 @@ export class Engine {
     const decoding = plan.decode.map((slot) => this.#row(slot));
     const prefilling = plan.prefill.map(({ index, tokens }) => ({ sequence: this.#row(index), tokens }));
 
-    if (decoding.length > 0) this.#forward(decoding, 1);
+    const draft = this.#draft(decoding);
+    if (decoding.length > 0) this.#forward(decoding, 1, draft);
     for (const { sequence, tokens } of prefilling) this.#forward([sequence], tokens);
-    this.#advance();
+    const accepted = this.#advance();
+    if (draft.length > 0) decoding[0]?.lookup?.judge(draft.length, accepted);
     const used = this.#used();
+    const { config, kvType } = this.#decoder;
     return {
       decodeRows: decoding.length,
       prefillTokens: prefilling.reduce((total, { tokens }) => total + tokens, 0),
       seconds: (performance.now() - began) / 1000,
       kvBytes: this.#pool.bytes,
       prefixBytes: this.#prefixes.bytes,
-      kvUsedBytes: used.reduce((total, tokens) => total + tokens, 0) * kvTokenBytes(this.#decoder.config),
+      kvUsedBytes: used.reduce((total, tokens) => total + tokens, 0) * kvTokenBytes(config, kvType),
       kvSlots: used.length,
       running: [...this.#running].map((generation) => generation.progress),
+      draftTokens: draft.length,
+      acceptedTokens: accepted,
       events: this.#events.splice(0),
     };
+  }
+
+  /** What the only sequence that decodes may say next. Together with others a draft would cost a pass of its own. */
+  #draft([sequence, ...others]: Sequence[]): number[] {
+    if (sequence === undefined || others.length > 0) return [];
+    const { finalLengths = [] } = [...this.#running].find(({ sequences }) => sequences.includes(sequence)) ?? {};
+    return sequence.draft(Math.max(...finalLengths) - sequence.computed - 1);
   }
 
   /** Ends what ran out of time: who has begun with what it has, the others without an answer. */
@@ -133,7 +148,7 @@ export class Engine {
 
   /** In the order of the queue: the first that does not fit holds back the others, or a long one would wait for ever. */
   #admit(): void {
-    const bytes = kvPoolBytes(this.#decoder.config);
+    const bytes = kvPoolBytes(this.#decoder.config, this.#decoder.kvType);
     for (let { next } = this.#waiting; next !== undefined; next = this.#waiting.next) {
       const lengths = [...this.#running, next].flatMap((generation) => generation.finalLengths);
       if (!fits(lengths, this.#options, bytes)) return;
@@ -165,7 +180,7 @@ export class Engine {
     sequence.held = this.#options.prefixBytes > 0 && this.#rows.some((other) => computesMore(other, sequence, known));
     if (sequence.held) return false;
     for (const { kv, count, canonical } of pieces) {
-      this.#pool.write(this.#rows.indexOf(sequence), sequence.computed, count, kv, BLOCK_TOKENS);
+      this.#pool.cache.write(this.#rows.indexOf(sequence), sequence.computed, count, kv, BLOCK_TOKENS);
       if (canonical && sequence.canonical === sequence.computed) sequence.canonical += count;
       sequence.computed += count;
     }
@@ -177,7 +192,7 @@ export class Engine {
    * What can be used of earlier prompts. A reproducible sequence takes only what is to the last bit as it would compute it.
    */
   #known(sequence: Sequence): CachedPiece[] {
-    const pieces = this.#prefixes.match(reusable(sequence));
+    const pieces = this.#prefixes.match(reusable(sequence), sequence.adapterKey);
     if (!sequence.reproducible) return pieces;
     const different = pieces.findIndex(({ canonical }) => !canonical);
     return different < 0 ? pieces : pieces.slice(0, different);
@@ -186,9 +201,9 @@ export class Engine {
   /** Keeps a sequence's keys and values for requests that begin like it. */
   #remember(sequence: Sequence): void {
     const slot = this.#rows.indexOf(sequence);
-    this.#prefixes.insert(sequence.computedTokens, sequence.canonical, (offset, count, kv) =>
-      this.#pool.read(slot, offset, count, kv, BLOCK_TOKENS),
-    );
+    const { computedTokens, canonical, adapterKey } = sequence;
+    const read: KvReader = (offset, count, kv) => this.#pool.cache.read(slot, offset, count, kv, BLOCK_TOKENS);
+    this.#prefixes.insert(computedTokens, canonical, read, adapterKey);
   }
 
   #decodersFirst(): void {
@@ -203,7 +218,7 @@ export class Engine {
     if (a === b) return;
     const first = this.#row(a);
     const second = this.#row(b);
-    this.#pool.swap(a, b, first.computed, second.computed);
+    this.#pool.cache.swap(a, b, first.computed, second.computed);
     this.#rows[a] = second;
     this.#rows[b] = first;
   }
@@ -220,7 +235,7 @@ export class Engine {
   }
 
   /** One forward pass over sequences in neighbouring slots; those that it brought to their last token have their logits then. */
-  #forward(sequences: Sequence[], count: number): void {
+  #forward(sequences: Sequence[], count: number, draft: readonly number[] = []): void {
     const [first] = sequences;
     const firstSlot = first === undefined ? -1 : this.#rows.indexOf(first);
     // A pass that failed earlier in this step has taken its generations out, and with them perhaps this one.
@@ -230,8 +245,10 @@ export class Engine {
       logits = this.#decoder.run({
         cache: this.#pool.cache,
         firstSlot,
-        tokens: sequences.map((sequence) => sequence.next(count)),
+        tokens: sequences.map((sequence) => [...sequence.next(count), ...draft]),
         computed: sequences.map((sequence) => sequence.computed),
+        adapters: sequences.map((sequence) => sequence.adapter),
+        ...(draft.length > 0 && { logitRows: [0, ...draft.map((_, index) => index + 1)] }),
       });
     } catch (error) {
       this.#fail(sequences, error instanceof Error ? error.message : String(error));
@@ -245,7 +262,11 @@ export class Engine {
       if (isCanonical) sequence.canonical = sequence.computed;
       if (sequence.pending > 0) continue;
       if (wasPrefilling) this.#remember(sequence);
-      sequence.logits = logits.subarray(row * vocab, (row + 1) * vocab);
+      const after = (token: number) => logits.subarray((row + token) * vocab, (row + token + 1) * vocab);
+      sequence.guess(
+        draft,
+        [0, ...draft].map((_, index) => after(index)),
+      );
     }
   }
 
@@ -257,20 +278,31 @@ export class Engine {
     }
   }
 
-  /** Continues every generation whose logits are there, and takes out those that have ended. */
-  #advance(): void {
+  /**
+   * Continues every generation whose logits are there, and takes out those that have ended.
+   *
+   * @returns drafted tokens that turned out right
+   */
+  #advance(): number {
+    let accepted = 0;
     for (const generation of [...this.#running]) {
       try {
-        const advance = generation.advance();
-        if (advance === null) continue;
-        this.#events.push({ kind: "advanced", id: generation.id, ...advance });
-        if (advance.finish !== null) this.#remove(generation);
+        for (let more = 0; ; more++) {
+          const advance = generation.advance();
+          if (advance === null) break;
+          this.#events.push({ kind: "advanced", id: generation.id, ...advance });
+          accepted += Math.min(1, more);
+          if (advance.finish === null) continue;
+          this.#remove(generation);
+          break;
+        }
       } catch (error) {
         this.#fail(generation.sequences, error instanceof Error ? error.message : String(error));
       }
     }
     // Whose partner under guidance is not as far keeps its logits; the next pass writes over the ones it was given.
     for (const sequence of this.#rows) sequence.logits = sequence.logits?.slice() ?? null;
+    return accepted;
   }
 
   #remove(generation: Generation): void {
@@ -285,13 +317,10 @@ export class Engine {
     const slot = this.#rows.indexOf(sequence);
     const last = this.#rows.pop();
     if (last === undefined || last === sequence) return;
-    this.#pool.copy(this.#rows.length, slot, last.computed);
+    this.#pool.cache.copy(this.#rows.length, slot, last.computed);
     this.#rows[slot] = last;
   }
 }
-
-const kvTokenBytes = (config: Decoder["config"]): number =>
-  kvRows(config) * config.headDim * Float32Array.BYTES_PER_ELEMENT;
 
 /** The tokens of a prompt that need not be computed: all but the last, whose logits are wanted, in a piece as short as may be. */
 const reusable = ({ prompt, reproducible }: Sequence): readonly number[] =>
@@ -299,7 +328,7 @@ const reusable = ({ prompt, reproducible }: Sequence): readonly number[] =>
 
 /** Whether `other` is computing more of the beginning of `sequence` than is known, in a way that it can use. */
 function computesMore(other: Sequence, sequence: Sequence, known: number): boolean {
-  if (!other.prefilling) return false;
+  if (!other.prefilling || other.adapterKey !== sequence.adapterKey) return false;
   if (sequence.reproducible && other.canonical < other.computed) return false;
   return agreement(other.prompt, reusable(sequence)) >= known + BLOCK_TOKENS;
 }

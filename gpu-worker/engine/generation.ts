@@ -2,7 +2,8 @@ import type { Sampling } from "../../schema/api/chat.ts";
 import { type Advance, Answer } from "./answer.ts";
 import type { Vocabulary } from "./engine.ts";
 import { guide } from "./guidance.ts";
-import { Sequence } from "./sequence.ts";
+import { PromptLookup } from "./prompt-lookup.ts";
+import { type BankedAdapter, Sequence } from "./sequence.ts";
 
 /** A conversation that is ready to be continued: tokens in, tokens out. */
 export type GenerationRequest = {
@@ -20,6 +21,8 @@ export type GenerationRequest = {
   priority?: number;
   /** When its answer has to be finished, in the milliseconds of clock.ts. */
   deadline?: number;
+  /** What the model is adapted by; nothing where it is left out. */
+  adapter?: BankedAdapter;
   /** Classifier-free guidance: away from what the model would say to another prompt, by a factor of 1 or more. */
   guidance?: { prompt: number[]; strength: number };
 };
@@ -47,7 +50,11 @@ export class Generation {
   constructor(request: GenerationRequest, arrival: number, vocabulary: Vocabulary) {
     const reproducible = isReproducible(request.sampling);
     this.id = request.id;
-    this.sequences = promptsOf(request).map((prompt) => new Sequence(prompt, arrival, reproducible));
+    // A guess is checked in a pass of several tokens, which has other last bits than passes of one.
+    const lookup = () => (reproducible || request.guidance !== undefined ? null : new PromptLookup());
+    this.sequences = promptsOf(request).map(
+      (prompt) => new Sequence(prompt, arrival, reproducible, request.adapter, lookup()),
+    );
     this.finalLengths = finalLengths(request);
     this.priority = request.priority ?? 0;
     this.deadline = request.deadline ?? Number.POSITIVE_INFINITY;

@@ -1,4 +1,5 @@
 import type { DecoderConfig } from "../graph/decoder.ts";
+import type { Device } from "../runtime/device.ts";
 import type { TokenBytes } from "./detokeniser.ts";
 import type { EngineOptions, StepReport } from "./engine.ts";
 import type { GenerationRequest } from "./generation.ts";
@@ -12,6 +13,10 @@ export type EngineSetup = {
   eosIds: number[];
   /** Physical cores to compute on; 0 lets onnxruntime choose. */
   threads: number;
+  /** What to compute on; the processor where nothing is said. */
+  device?: Device | undefined;
+  /** The same decoder built for a bank of adapters, which takes over with the first request that names one; and their memory. */
+  adapters?: { model: string; memory: SharedArrayBuffer } | undefined;
   options: EngineOptions;
 };
 

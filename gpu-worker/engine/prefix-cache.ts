@@ -17,6 +17,9 @@ type Block = {
  */
 export type CachedPiece = { kv: Float32Array; count: number; canonical: boolean };
 
+/** The hash of an adapter's content; `null` for the model without one. */
+export type AdapterKey = string | null;
+
 /** Copies the keys and values of `count` tokens from `offset` on into the beginning of `kv`. */
 export type KvReader = (offset: number, count: number, kv: Float32Array) => void;
 
@@ -25,13 +28,14 @@ export type KvReader = (offset: number, count: number, kv: Float32Array) => void
  * root spells the tokens, so a hit is a comparison of tokens and never of hashes alone. Of the block after the last whole hit, as many
  * tokens are used as agree, so a conversation that differs in its label line is read again from the label line on.
  *
- * Keys and values depend on the weights and the tokens alone. An engine has one set of weights and one cache, so nothing computed
- * under one adapter can be met under another.
+ * Keys and values depend on the weights, the adapter and the tokens alone. An engine has one set of weights; each adapter, by the hash
+ * of its content, has a tree of its own, and so has the model without one.
  */
 export class PrefixCache {
   readonly #blockValues: number;
   readonly #capacity: number;
-  readonly #top: Block;
+  /** The trees, by adapter. */
+  readonly #tops = new Map<AdapterKey, Block>();
   readonly #blocks = new Set<Block>();
   /** Arrays of evicted blocks. Freed ones would linger until the next garbage collection, outside the cap. */
   readonly #spare: Float32Array[] = [];
@@ -44,19 +48,17 @@ export class PrefixCache {
   constructor(valuesPerToken: number, capacity: number) {
     this.#blockValues = valuesPerToken * BLOCK_TOKENS;
     this.#capacity = Math.floor(capacity / (this.#blockValues * Float32Array.BYTES_PER_ELEMENT));
-    const nothing = { tokens: [], kv: new Float32Array(0), canonical: true };
-    this.#top = { ...nothing, parent: null, children: new Map(), lastUsed: 0 };
   }
 
   get bytes(): number {
     return (this.#blocks.size + this.#spare.length) * this.#blockValues * Float32Array.BYTES_PER_ELEMENT;
   }
 
-  /** The longest known prefix of `tokens`, in order. Valid until the next insertion. */
-  match(tokens: readonly number[]): CachedPiece[] {
+  /** The longest prefix of `tokens` known under an adapter, in order. Valid until the next insertion. */
+  match(tokens: readonly number[], adapter: AdapterKey = null): CachedPiece[] {
     const pieces: CachedPiece[] = [];
-    let block = this.#top;
-    for (let offset = 0; offset < tokens.length; offset += BLOCK_TOKENS) {
+    let block = this.#tops.get(adapter);
+    for (let offset = 0; block !== undefined && offset < tokens.length; offset += BLOCK_TOKENS) {
       const wanted = tokens.slice(offset, offset + BLOCK_TOKENS);
       const whole = block.children.get(keyOf(wanted));
       const child = whole ?? closest(block.children.values(), wanted);
@@ -74,8 +76,8 @@ export class PrefixCache {
    *
    * @param canonical so many tokens from the beginning are canonical; they take the place of others that are not.
    */
-  insert(tokens: readonly number[], canonical: number, read: KvReader): void {
-    let block = this.#top;
+  insert(tokens: readonly number[], canonical: number, read: KvReader, adapter: AdapterKey = null): void {
+    let block = this.#top(adapter);
     for (let offset = 0; offset < tokens.length; offset += BLOCK_TOKENS) {
       const wanted = tokens.slice(offset, offset + BLOCK_TOKENS);
       const isCanonical = offset + wanted.length <= canonical;
@@ -88,6 +90,15 @@ export class PrefixCache {
       known.lastUsed = ++this.#clock;
       block = known;
     }
+  }
+
+  /** The tree of an adapter. Those of others that are empty by now are forgotten. */
+  #top(adapter: AdapterKey): Block {
+    for (const [key, { children }] of this.#tops) if (children.size === 0) this.#tops.delete(key);
+    const nothing = { tokens: [], kv: new Float32Array(0), canonical: true };
+    const top = this.#tops.get(adapter) ?? { ...nothing, parent: null, children: new Map(), lastUsed: 0 };
+    this.#tops.set(adapter, top);
+    return top;
   }
 
   /** The child that holds `wanted`; an incomplete run may be the beginning of a longer one. */

@@ -127,6 +127,7 @@ export class RemoteEngine implements InferenceEngine {
     const generations = [...this.#inFlight.values()];
     return {
       ready: this.isReady,
+      device: null,
       silence_seconds: this.silence,
       queue: generations.filter(({ started }) => !started).map((generation) => generation.queuedState(now)),
       running: generations.filter(({ started }) => started).map((generation) => generation.runningState(now)),

@@ -2,7 +2,9 @@
 import { once } from "node:events";
 import { setImmediate as turn } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
+import { AdapterBank } from "../runtime/adapter-bank.ts";
 import { DecoderSession } from "../runtime/decoder-session.ts";
+import { CPU, kvMemory } from "../runtime/device.ts";
 import { Engine, type EngineEvent } from "./engine.ts";
 import type { EngineSetup, FromEngine, ToEngine } from "./messages.ts";
 
@@ -11,7 +13,12 @@ if (port === null) throw new Error("This file runs as a worker thread");
 const post = (message: FromEngine) => port.postMessage(message);
 
 const setup: EngineSetup = workerData;
-const session = new DecoderSession(setup.model, setup.config, setup.threads);
+const memory = await kvMemory(setup.device ?? CPU, setup.config);
+const { model, config, threads, adapters } = setup;
+const session =
+  adapters === undefined
+    ? new DecoderSession(model, config, threads, null, memory)
+    : new DecoderSession(adapters.model, config, threads, new AdapterBank(config, adapters.memory), memory, model);
 const engine = new Engine(session, { tokens: setup.tokens, eosIds: new Set(setup.eosIds) }, setup.options);
 
 /** Commands wait here until the step in progress is over, for the engine must not change in the middle of one. */

@@ -1,6 +1,6 @@
 import { float, int } from "./builder.ts";
 import type { Value } from "./graph.ts";
-import { type Build, linear, MICROSOFT } from "./layers.ts";
+import { adapted, type Build, linear, MICROSOFT } from "./layers.ts";
 
 /** What all layers' attention shares: inputs of the graph and rotation tables. */
 export type AttentionContext = {
@@ -21,9 +21,16 @@ export type Past = { key: Value; value: Value };
  *
  * Several rows with a past may bring one token each; with more tokens there is one row (onnxruntime 1.30).
  *
+ * @param input normalised, with the same as float32 (`exact`)
  * @returns the layer's output, [B,S,hidden], and its keys and values with the new ones.
  */
-export function groupedQueryAttention(build: Build, name: string, input: Value, past: Past, context: AttentionContext) {
+export function groupedQueryAttention(
+  build: Build,
+  name: string,
+  input: { normed: Value; exact: Value },
+  past: Past,
+  context: AttentionContext,
+) {
   const { builder, config } = build;
   const { hidden, heads, kvHeads, headDim } = config;
   if (headDim % 16 !== 0) {
@@ -31,13 +38,24 @@ export function groupedQueryAttention(build: Build, name: string, input: Value, 
   }
   const qkvShape = { inputs: hidden, outputs: (heads + 2 * kvHeads) * headDim };
   const qkvNames = ["q_proj", "k_proj", "v_proj"].map((projection) => `${name}.${projection}`);
-  const qkv = linear(build, `${name}.qkv`, "normed", input, qkvShape, qkvNames, config.qkvBias);
+  const plain = linear(build, `${name}.qkv`, "normed", input.normed, qkvShape, qkvNames, config.qkvBias);
+  const qkv = adapted(build, `${name}.qkv`, plain, input.exact, qkvNames);
   // Queries, keys and values come in one tensor, so the inputs for separate ones stay empty.
   const none = { name: "" };
-  const [mixed, key, value] = builder.nodes(
+  const [mixture, key, value] = builder.nodes(
     "GroupQueryAttention",
     `${name}.attention`,
-    [qkv, none, none, past.key, past.value, context.lastPositions, context.longest, context.cos, context.sin],
+    [
+      toKvType(build, `${name}.cast`, qkv),
+      none,
+      none,
+      past.key,
+      past.value,
+      context.lastPositions,
+      context.longest,
+      context.cos,
+      context.sin,
+    ],
     ["mixed", "key", "value"],
     {
       domain: MICROSOFT,
@@ -49,7 +67,14 @@ export function groupedQueryAttention(build: Build, name: string, input: Value, 
       },
     },
   );
+  const mixed = build.kvType === "float32" ? mixture : builder.cast(`${name}.mixed`, mixture, "float32");
   const outputShape = { inputs: heads * headDim, outputs: hidden };
-  const output = linear(build, `${name}.o`, "inner", mixed, outputShape, [`${name}.o_proj`], config.outputBias);
+  const outputNames = [`${name}.o_proj`];
+  const projected = linear(build, `${name}.o`, "inner", mixed, outputShape, outputNames, config.outputBias);
+  const output = adapted(build, `${name}.o`, projected, mixed, outputNames);
   return { output, key, value };
 }
+
+/** A value in the type of keys and values, which is that of all that attention reads. */
+export const toKvType = ({ builder, kvType }: Build, name: string, value: Value): Value =>
+  kvType === "float32" ? value : builder.cast(name, value, kvType);

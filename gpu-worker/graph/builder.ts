@@ -7,13 +7,20 @@ type NodeOptions = {
 
 export const int = (value: number): Attribute => ({ kind: "int", value });
 export const float = (value: number): Attribute => ({ kind: "float", value });
+export const string = (value: string): Attribute => ({ kind: "string", value });
+export const ints = (...value: number[]): Attribute => ({ kind: "ints", value });
+
+/** TensorProto.DataType. */
+const CAST_TYPES = { float32: 1, float16: 10 };
 
 /** Collects nodes in execution order and hands back their outputs as values, so a model reads as an expression. */
 export class GraphBuilder {
   readonly #graph: Graph;
 
-  constructor(name: string) {
-    this.#graph = { name, inputs: [], outputs: [], initializers: [], nodes: [] };
+  /** @param graph the name of a new graph, or one to add to. */
+  constructor(graph: string | Graph) {
+    this.#graph =
+      typeof graph === "string" ? { name: graph, inputs: [], outputs: [], initializers: [], nodes: [] } : graph;
   }
 
   input(name: string, type: ElementType, shape: Dimension[]): Value {
@@ -38,6 +45,11 @@ export class GraphBuilder {
     return isKnown ? { name } : this.constant(name, type, shape, data);
   }
 
+  /** As {@link integers}, once for all who ask for it by that name. */
+  sharedIntegers(name: string, values: number[]): Value {
+    return this.shared(name, "int64", [values.length], BigInt64Array.from(values, BigInt));
+  }
+
   /** A one-dimensional int64 constant: a shape, or sizes. */
   integers(name: string, values: number[]): Value {
     return this.constant(name, "int64", [values.length], BigInt64Array.from(values, BigInt));
@@ -47,6 +59,10 @@ export class GraphBuilder {
   node(operator: string, name: string, inputs: Value[], options: NodeOptions = {}): Value {
     this.#push(operator, name, inputs, [name], options);
     return { name };
+  }
+
+  cast(name: string, value: Value, type: "float32" | "float16"): Value {
+    return this.node("Cast", name, [value], { attributes: { to: int(CAST_TYPES[type]) } });
   }
 
   /** Appends a node with several outputs. An empty name skips an optional output. */

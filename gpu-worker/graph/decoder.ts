@@ -1,8 +1,9 @@
-import { type AttentionContext, groupedQueryAttention } from "./attention.ts";
+import { BankBuilder } from "./adapter-bank.ts";
+import { type AttentionContext, groupedQueryAttention, toKvType } from "./attention.ts";
 import { GraphBuilder } from "./builder.ts";
 import type { Graph, Value } from "./graph.ts";
 import { type Build, embedding, gatedMlp, residualNorm, type WeightSource } from "./layers.ts";
-import type { WeightLayout } from "./precision.ts";
+import type { KvType, WeightLayout } from "./precision.ts";
 import { rotaryTable } from "./rotary.ts";
 import { rotatedWeights } from "./rotated-weights.ts";
 
@@ -45,18 +46,31 @@ export const presentName = (layer: number, kind: "key" | "value"): string => `pr
  *
  * Inputs (B rows, S new tokens each, room for P tokens, N wanted logits): `input_ids` int64 [B,S] · `last_positions` int32 [B], tokens of
  * each row after this pass less one · `longest` int32 scalar, the most of them plus one · `logit_rows` int64 [N], indexes into the B·S
- * tokens · `past.{l}.key|value` float32 [B,kvHeads,P,headDim].
+ * tokens · `past.{l}.key|value` kvType [B,kvHeads,P,headDim].
  * Outputs: `logits` float32 [N,vocab] · `present.{l}.key|value`, as past, keys after rotation.
  */
-export function buildDecoder(config: DecoderConfig, source: WeightSource, layout: WeightLayout): Graph {
-  if (layout !== "int8-channels") return assemble({ config, source, layout });
-  return assemble({ config: { ...config, tiedEmbeddings: false }, source: rotatedWeights(source, config), layout });
+export function buildDecoder(
+  config: DecoderConfig,
+  source: WeightSource,
+  layout: WeightLayout,
+  options: DecoderOptions = {},
+): Graph {
+  const { adapterBank = false, kvType = "float32" } = options;
+  if (layout !== "int8-channels") return assemble({ config, source, layout, kvType }, adapterBank);
+  const untied = { ...config, tiedEmbeddings: false };
+  return assemble({ config: untied, source: rotatedWeights(source, config), layout, kvType }, adapterBank);
 }
 
-function assemble(model: Omit<Build, "builder">): Graph {
+export type DecoderOptions = {
+  /** Whether rows may have adapters, whose matrices are inputs then (adapter-bank.ts). */
+  adapterBank?: boolean | undefined;
+  kvType?: KvType | undefined;
+};
+
+function assemble(model: Omit<Build, "builder" | "bank">, adapterBank: boolean): Graph {
   const { config } = model;
   const builder = new GraphBuilder("decoder");
-  const build: Build = { builder, ...model };
+  const build: Build = { builder, ...model, bank: adapterBank ? new BankBuilder(builder, config) : undefined };
   const ids = builder.input("input_ids", "int64", ["batch", "sequence"]);
   const context: AttentionContext = {
     lastPositions: builder.input("last_positions", "int32", ["batch"]),
@@ -73,13 +87,13 @@ function assemble(model: Omit<Build, "builder">): Graph {
   for (let layer = 0; layer < config.layers; layer++) {
     const name = `model.layers.${layer}`;
     const past = {
-      key: builder.input(pastName(layer, "key"), "float32", kvShape),
-      value: builder.input(pastName(layer, "value"), "float32", kvShape),
+      key: builder.input(pastName(layer, "key"), model.kvType, kvShape),
+      value: builder.input(pastName(layer, "value"), model.kvType, kvShape),
     };
     const before = residualNorm(build, `${name}.input_layernorm`, residual, delta);
-    const attention = groupedQueryAttention(build, `${name}.self_attn`, before.normed, past, context);
+    const attention = groupedQueryAttention(build, `${name}.self_attn`, before, past, context);
     const between = residualNorm(build, `${name}.post_attention_layernorm`, before.sum, attention.output);
-    delta = gatedMlp(build, `${name}.mlp`, between.normed);
+    delta = gatedMlp(build, `${name}.mlp`, between.normed, between.exact);
     residual = between.sum;
     presents.push(
       { name: presentName(layer, "key"), value: attention.key },
@@ -93,14 +107,18 @@ function assemble(model: Omit<Build, "builder">): Graph {
   const wantedDelta = delta === null ? null : wanted("wanted.delta", delta);
   const { normed } = residualNorm(build, "model.norm", wanted("wanted.residual", residual), wantedDelta);
   builder.output(head(normed), "logits", "float32", ["wanted", config.vocab]);
-  for (const { name, value } of presents) builder.output(value, name, "float32", kvShape);
+  for (const { name, value } of presents) builder.output(value, name, model.kvType, kvShape);
   return builder.finish();
 }
 
-function rotaryConstants({ builder, config }: Build): { cos: Value; sin: Value } {
+function rotaryConstants(build: Build): { cos: Value; sin: Value } {
+  const { builder, config } = build;
   const shape = [config.contextLength, config.headDim / 2];
-  return {
-    cos: builder.weight("rotary.cos", "float32", shape, async () => rotaryTable(config, Math.cos)),
-    sin: builder.weight("rotary.sin", "float32", shape, async () => rotaryTable(config, Math.sin)),
-  };
+  const table = (name: string, wave: (angle: number) => number) =>
+    toKvType(
+      build,
+      `${name}.cast`,
+      builder.weight(name, "float32", shape, async () => rotaryTable(config, wave)),
+    );
+  return { cos: table("rotary.cos", Math.cos), sin: table("rotary.sin", Math.sin) };
 }

@@ -1,13 +1,17 @@
 /** An ONNX graph as a plain value: what the builder makes and the serialiser writes. */
 
-export type ElementType = "float32" | "int32" | "int64" | "int8" | "uint8";
+export type ElementType = "float32" | "float16" | "int32" | "int64" | "int8" | "uint8";
 
 /** A number is a fixed size, a string names a dynamic one. */
 export type Dimension = number | string;
 
 export type TensorData = Float32Array | Int32Array | BigInt64Array | Int8Array | Uint8Array;
 
-export type Attribute = { kind: "int"; value: number } | { kind: "float"; value: number };
+export type Attribute =
+  | { kind: "int"; value: number }
+  | { kind: "float"; value: number }
+  | { kind: "ints"; value: readonly number[] }
+  | { kind: "string"; value: string };
 
 /** An edge of the graph, by name. */
 export type Value = { readonly name: string };
@@ -40,7 +44,7 @@ export type Graph = {
   nodes: GraphNode[];
 };
 
-const BYTES: Record<ElementType, number> = { float32: 4, int32: 4, int64: 8, int8: 1, uint8: 1 };
+const BYTES: Record<ElementType, number> = { float32: 4, float16: 2, int32: 4, int64: 8, int8: 1, uint8: 1 };
 
 /** Size of a constant in bytes. */
 export function byteLength({ type, shape }: Pick<Initializer, "type" | "shape">): number {

@@ -1,7 +1,8 @@
+import type { BankBuilder } from "./adapter-bank.ts";
 import { float, type GraphBuilder, int } from "./builder.ts";
 import type { DecoderConfig } from "./decoder.ts";
 import type { Value } from "./graph.ts";
-import type { WeightLayout } from "./precision.ts";
+import type { KvType, WeightLayout } from "./precision.ts";
 import { quantiseBlocks, quantiseChannels } from "./quantise.ts";
 import { transpose } from "./rotation.ts";
 
@@ -11,7 +12,16 @@ export const MICROSOFT = "com.microsoft" as const;
 export type WeightSource = (name: string) => Promise<Float32Array>;
 
 /** What every layer is built with. */
-export type Build = { builder: GraphBuilder; config: DecoderConfig; source: WeightSource; layout: WeightLayout };
+export type Build = {
+  builder: GraphBuilder;
+  config: DecoderConfig;
+  source: WeightSource;
+  layout: WeightLayout;
+  /** What attention computes in; everything else is float32. */
+  kvType: KvType;
+  /** Adds what the adapters of the rows add; left out of a graph that serves none. */
+  bank?: BankBuilder | undefined;
+};
 
 type MatrixShape = { inputs: number; outputs: number };
 
@@ -77,26 +87,48 @@ export function linear(
   return bias === null ? product : builder.node("Add", `${name}.biased`, [product, bias]);
 }
 
-/** RMSNorm(residual + delta), as `linear` takes it from a norm, and the sum itself for the next residual connection. */
+/** What adapters add to projections that read `input`: nothing, where the graph serves none. */
+function adapterDeltas({ bank }: Build, module: string, input: Value): Value[] | null {
+  return bank?.deltas(module, input) ?? null;
+}
+
+/**
+ * A stack of projections with what the rows' adapters add to each.
+ *
+ * @param input what the projections read, as float32
+ */
+export function adapted(build: Build, name: string, product: Value, input: Value, projections: string[]): Value {
+  const { builder } = build;
+  const [first, ...more] = adapterDeltas(build, projections[0] ?? "", input) ?? [];
+  if (first === undefined) return product;
+  const axis = { attributes: { axis: int(-1) } };
+  const delta = more.length === 0 ? first : builder.node("Concat", `${name}.deltas`, [first, ...more], axis);
+  return builder.node("Add", `${name}.adapted`, [product, delta]);
+}
+
+/**
+ * RMSNorm(residual + delta), as `linear` takes it from a norm; the same as float32 (`exact`); and the sum itself for the next residual
+ * connection.
+ */
 export function residualNorm(
   build: Build,
   name: string,
   residual: Value,
   delta: Value | null,
-): { normed: Value; sum: Value } {
+): { normed: Value; exact: Value; sum: Value } {
   const { builder, config, source } = build;
   const gamma = builder.weight(`${name}.weight`, "float32", [config.hidden], () => source(`${name}.weight`));
   const attributes = { epsilon: float(config.normEpsilon) };
   if (delta === null) {
     const normed = builder.node("SimplifiedLayerNormalization", name, [residual, gamma], { attributes });
-    return { normed: activationCodes(build, name, normed), sum: residual };
+    return { normed: activationCodes(build, name, normed), exact: normed, sum: residual };
   }
   const outputs = ["normed", "", "", "sum"] as const;
   const [normed, , , sum] = builder.nodes("SkipSimplifiedLayerNormalization", name, [residual, delta, gamma], outputs, {
     domain: MICROSOFT,
     attributes,
   });
-  return { normed: activationCodes(build, name, normed), sum };
+  return { normed: activationCodes(build, name, normed), exact: normed, sum };
 }
 
 /** Quantises normalised activations where the matrices that read them want codes. */
@@ -110,14 +142,17 @@ const activationScale = (builder: GraphBuilder): [scale: Value, zero: Value] => 
   builder.shared("activation.zero", "uint8", [], Uint8Array.of(ACTIVATION_ZERO)),
 ];
 
-/** down(SiLU(gate(x)) · up(x)). */
-export function gatedMlp(build: Build, name: string, input: Value): Value {
+/** down(SiLU(gate(x)) · up(x)). @param exact the input as float32, for adapters */
+export function gatedMlp(build: Build, name: string, input: Value, exact: Value = input): Value {
   const { builder, config } = build;
   const { hidden, intermediate } = config;
-  const project = (projection: string) =>
-    linear(build, `${name}.${projection}`, "normed", input, { inputs: hidden, outputs: intermediate }, [
-      `${name}.${projection}_proj`,
-    ]);
+  const deltas = adapterDeltas(build, `${name}.gate_proj`, exact);
+  const project = (projection: "gate" | "up") => {
+    const shape = { inputs: hidden, outputs: intermediate };
+    const product = linear(build, `${name}.${projection}`, "normed", input, shape, [`${name}.${projection}_proj`]);
+    const delta = deltas?.[projection === "gate" ? 0 : 1];
+    return delta === undefined ? product : builder.node("Add", `${name}.${projection}.adapted`, [product, delta]);
+  };
   // QuickGelu with α = 1 is SiLU: one node where Sigmoid and Mul would be two.
   const activated = builder.node("QuickGelu", `${name}.silu`, [project("gate")], {
     domain: MICROSOFT,
@@ -125,7 +160,9 @@ export function gatedMlp(build: Build, name: string, input: Value): Value {
   });
   const gated = builder.node("Mul", `${name}.gated`, [activated, project("up")]);
   const shape = { inputs: intermediate, outputs: hidden };
-  return linear(build, `${name}.down`, "inner", gated, shape, [`${name}.down_proj`]);
+  const projections = [`${name}.down_proj`];
+  const down = linear(build, `${name}.down`, "inner", gated, shape, projections);
+  return adapted(build, `${name}.down`, down, gated, projections);
 }
 
 /** The embedding look-up and the output head, which share one matrix where the model ties them. */

@@ -11,3 +11,6 @@ export type Precision = "int8" | "fp32";
  * An int8 matrix whose rows are no whole number of blocks stays float32 where it would have blocks.
  */
 export type WeightLayout = "fp32" | "int8-blocks" | "int8-channels";
+
+/** How keys and values are held. Processors compute attention in float32; devices that compute in float16 need half the memory for it. */
+export type KvType = "float32" | "float16";

@@ -43,3 +43,21 @@ export function rotatedWeights(source: WeightSource, config: DecoderConfig): Wei
 function scaleColumns(matrix: Float32Array, factors: Float32Array): Float32Array {
   return matrix.map((value, index) => value * (factors[index % factors.length] ?? 0));
 }
+
+/**
+ * A low-rank update of one matrix in the same basis: A [rank, inputs] reads the residual stream as the matrix does, B [outputs, rank]
+ * writes it so.
+ *
+ * @param source of the model's own weights
+ * @param module the matrix' path, as `model.layers.0.self_attn.q_proj`
+ */
+export function rotatedUpdate(source: WeightSource, config: DecoderConfig, module: string) {
+  const name = `${module}.weight`;
+  const isWriter = WRITERS.some((writer) => module.endsWith(`.${writer}`));
+  const rotated = (side: Float32Array) =>
+    rotatedWeights(async (wanted) => (wanted === name ? side : source(wanted)), config)(name);
+  return {
+    down: async (A: Float32Array) => (isWriter ? A : rotated(A)),
+    up: async (B: Float32Array) => (isWriter ? rotated(B) : B),
+  };
+}

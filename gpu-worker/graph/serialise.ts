@@ -15,8 +15,8 @@ const IR_VERSION = 10;
 const OPSETS = { "": 21, "com.microsoft": 1 };
 
 /** TensorProto.DataType, https://github.com/onnx/onnx/blob/main/onnx/onnx.proto. */
-const DATA_TYPES: Record<ElementType, number> = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7 };
-const ATTRIBUTE_TYPES: Record<Attribute["kind"], number> = { float: 1, int: 2 };
+const DATA_TYPES: Record<ElementType, number> = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, float16: 10 };
+const ATTRIBUTE_TYPES: Record<Attribute["kind"], number> = { float: 1, int: 2, string: 3, ints: 7 };
 const EXTERNAL = 1;
 
 /** Takes the bytes of one constant and says where in the external file they lie. */
@@ -42,7 +42,9 @@ function integer(writer: BinaryWriter, field: number, value: number): void {
 function writeAttribute(writer: BinaryWriter, name: string, attribute: Attribute): void {
   text(writer, 1, name);
   if (attribute.kind === "float") writer.tag(2, WireType.Bit32).float(attribute.value);
-  else integer(writer, 3, attribute.value);
+  else if (attribute.kind === "int") integer(writer, 3, attribute.value);
+  else if (attribute.kind === "string") text(writer, 4, attribute.value);
+  else for (const value of attribute.value) integer(writer, 8, value);
   integer(writer, 20, ATTRIBUTE_TYPES[attribute.kind]);
 }
 

@@ -8,7 +8,7 @@ import type { Adapter, LowRankUpdate } from "./adapter.ts";
  * @throws Error where the adapter changes something that the model has not, or has in another shape
  */
 export function mergedWeights(source: WeightSource, config: DecoderConfig, adapter: Adapter): WeightSource {
-  for (const [module, update] of adapter.updates) checkFits(adapter.directory, config, module, update);
+  checkAdapterFits(config, adapter);
   return async (name) => {
     const weight = await source(name);
     const update = adapter.updates.get(name.replace(/\.weight$/, ""));
@@ -20,6 +20,11 @@ export function mergedWeights(source: WeightSource, config: DecoderConfig, adapt
     addProduct(weight, up, down, update);
     return weight;
   };
+}
+
+/** @throws Error where the adapter changes something that the model has not, or has in another shape */
+export function checkAdapterFits(config: DecoderConfig, { directory, updates }: Adapter): void {
+  for (const [module, update] of updates) checkFits(directory, config, module, update);
 }
 
 /** [outputs, inputs] of the matrices that an adapter may change, by their path within a layer. */

@@ -2,13 +2,19 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type { Precision } from "../graph/precision.ts";
 import { ensureDecoder } from "./decoder-files.ts";
+import type { Device } from "./device.ts";
 
 /** What the thread is started with. Any message to it gives the build up. */
-export type BuildSetup = { model: string; precision: Precision };
+export type BuildSetup = {
+  model: string;
+  precision: Precision;
+  device: Device | undefined;
+  adapterBank: boolean;
+};
 
 const port = parentPort;
 if (port === null) throw new Error("This file runs as a worker thread");
-const { model, precision }: BuildSetup = workerData;
+const { model, ...options }: BuildSetup = workerData;
 let givenUp = false;
 port.once("message", () => {
   givenUp = true;
@@ -18,4 +24,4 @@ port.once("message", () => {
 const onProgress = () => {
   if (givenUp) throw new Error("The build was given up");
 };
-port.postMessage(await ensureDecoder(model, { precision, onProgress }));
+port.postMessage(await ensureDecoder(model, { ...options, onProgress }));

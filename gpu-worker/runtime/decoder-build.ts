@@ -1,6 +1,5 @@
 import { once } from "node:events";
 import { SHARE_ENV, Worker } from "node:worker_threads";
-import type { Precision } from "../graph/precision.ts";
 import type { BuildSetup } from "./build-thread.ts";
 
 /**
@@ -13,10 +12,10 @@ import type { BuildSetup } from "./build-thread.ts";
 export async function ensureDecoderMeanwhile(
   model: string,
   signal: AbortSignal,
-  precision: Precision = "int8",
+  { precision = "int8", device, adapterBank = false }: Partial<Omit<BuildSetup, "model">> = {},
 ): Promise<string> {
   signal.throwIfAborted();
-  const setup: BuildSetup = { model, precision };
+  const setup: BuildSetup = { model, precision, device, adapterBank };
   const thread = new Worker(new URL("./build-thread.ts", import.meta.url), { workerData: setup, env: SHARE_ENV });
   const giveUp = () => thread.postMessage("give up");
   signal.addEventListener("abort", giveUp);

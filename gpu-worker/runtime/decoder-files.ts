@@ -2,13 +2,15 @@ import { createHash, randomUUID } from "node:crypto";
 import { access, type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { buildDecoder } from "../graph/decoder.ts";
-import type { Precision } from "../graph/precision.ts";
+import type { Precision, WeightLayout } from "../graph/precision.ts";
 import { serialiseGraph, type WeightSink } from "../graph/serialise.ts";
 import { openAdapter } from "../model/adapter.ts";
 import { cacheDirectory } from "../model/cache.ts";
 import { openCheckpoint } from "../model/checkpoint.ts";
 import { mergedWeights } from "../model/merge.ts";
+import { CPU, type Device } from "./device.ts";
 import { int8Layout } from "./int8-layout.ts";
+import type { Provider } from "./onnxruntime/library.ts";
 
 export const GRAPH_FILE = "decoder.onnx";
 const WEIGHTS_FILE = "decoder.weights";
@@ -19,10 +21,21 @@ const WEIGHTS_VERSION = 1;
 /** Page size: onnxruntime maps constants of an external file where they start on a page. */
 const ALIGNMENT = 4096;
 
+/** How this machine, or a device of it, holds matrices of a precision. */
+export function layoutOf(precision: Precision, provider: Provider = "cpu"): WeightLayout {
+  if (precision === "fp32") return "fp32";
+  // Whole channels are for processors: WebGPU has no kernel for them.
+  return provider === "webgpu" ? "int8-blocks" : int8Layout();
+}
+
 type BuildOptions = {
   /** Directory of a LoRA in PEFT's format, which is merged into the weights. */
   adapter?: string | undefined;
   precision?: Precision;
+  /** What the decoder is for; the processor where nothing is said. */
+  device?: Device | undefined;
+  /** Whether rows may have adapters of their own (graph/adapter-bank.ts). */
+  adapterBank?: boolean | undefined;
   /** Where to keep what was built. */
   cache?: string;
   /** Called with the share of weights written, 0–1. */
@@ -40,7 +53,7 @@ type BuildOptions = {
  * @throws Error where the model or the adapter cannot be read, or they do not fit together
  */
 export async function ensureDecoder(model: string, options: BuildOptions = {}): Promise<string> {
-  const { precision = "int8", cache = cacheDirectory(), onProgress = () => {} } = options;
+  const { precision = "int8", device = CPU, cache = cacheDirectory(), onProgress = () => {} } = options;
   await using opened = new AsyncDisposableStack();
   const checkpoint = await openCheckpoint(model);
   opened.defer(checkpoint.close);
@@ -48,8 +61,8 @@ export async function ensureDecoder(model: string, options: BuildOptions = {}): 
   const adapter = options.adapter === undefined ? null : await openAdapter(options.adapter);
   if (adapter !== null) opened.defer(adapter.close);
   const source = adapter === null ? weights : mergedWeights(weights, config, adapter);
-  const layout = precision === "fp32" ? "fp32" : int8Layout();
-  const graph = buildDecoder(config, source, layout);
+  const layout = layoutOf(precision, device.provider);
+  const graph = buildDecoder(config, source, layout, { adapterBank: options.adapterBank, kvType: device.kvType });
 
   const content = createHash("sha256").update(await checkpoint.contentHash());
   const { initializers, ...structure } = graph;
@@ -66,7 +79,7 @@ export async function ensureDecoder(model: string, options: BuildOptions = {}): 
 /** What writes the weights into a sink and returns the graph that refers to them. */
 type Serialise = (sink: WeightSink) => Promise<Uint8Array>;
 
-async function writeWhole(decoders: string, directory: string, serialise: Serialise): Promise<void> {
+export async function writeWhole(decoders: string, directory: string, serialise: Serialise): Promise<void> {
   const unfinished = join(decoders, `.building-${randomUUID()}`);
   await mkdir(unfinished, { recursive: true });
   try {
@@ -80,7 +93,7 @@ async function writeWhole(decoders: string, directory: string, serialise: Serial
   }
 }
 
-async function exists(path: string): Promise<boolean> {
+export async function exists(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
     () => false,

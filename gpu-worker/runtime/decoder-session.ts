@@ -1,7 +1,10 @@
 import { join } from "node:path";
 import { type DecoderConfig, pastName, presentName } from "../graph/decoder.ts";
+import type { KvType } from "../graph/precision.ts";
+import type { AdapterBank, BankRange } from "./adapter-bank.ts";
 import { GRAPH_FILE } from "./decoder-files.ts";
-import { KvCache, type KvWindow } from "./kv-cache.ts";
+import { hostMemory } from "./host-kv-cache.ts";
+import type { KvCache, KvMemory, KvWindow } from "./kv-cache.ts";
 import { Binding, Session } from "./onnxruntime/session.ts";
 
 /** One forward pass: rows of S new tokens each. Several rows bring one token each. */
@@ -16,27 +19,65 @@ export type DecoderBatch = {
   computed: readonly number[];
   /** Which of the B·S tokens to give the logits after, [N]; without it, the last of each row. */
   logitRows?: readonly number[];
+  /** Where the adapter of each row lies in the bank; without it, none has one. */
+  adapters?: readonly (BankRange | null)[];
 };
 
 /** The decoder graph in onnxruntime. `run` blocks the calling thread, so it belongs in a worker thread. */
 export class DecoderSession {
   readonly config: DecoderConfig;
-  readonly #session: Session;
+  /** What computes: a decoder without a bank, where there is one, until the first row has an adapter. */
+  #session: Session;
+  /** The decoder with a bank, until it takes over. */
+  #banked: Session | null = null;
+  readonly #memory: KvMemory;
+  readonly #bank: AdapterBank | null;
   readonly #caches = new Map<KvCache, Map<KvWindow, Binding>>();
 
   /**
    * @param model the directory that `ensureDecoder` returned, or a whole model in memory.
    * @param threads physical cores to compute on; 0 lets onnxruntime choose.
+   * @param bank of adapters, for a graph that was built for one.
+   * @param memory where keys and values are, and with them what computes; released with the session.
+   * @param plain the same decoder without a bank, in which nothing is computed for adapters that nobody has; forgotten when somebody has
+   * one.
    * @throws OnnxRuntimeError where the model cannot be loaded
    */
-  constructor(model: string | Uint8Array, config: DecoderConfig, threads = 0) {
-    this.#session = new Session(typeof model === "string" ? join(model, GRAPH_FILE) : model, threads);
+  constructor(
+    model: string | Uint8Array,
+    config: DecoderConfig,
+    threads = 0,
+    bank: AdapterBank | null = null,
+    memory: KvMemory = hostMemory(config),
+    plain: string | Uint8Array | null = null,
+  ) {
+    const load = (source: string | Uint8Array) =>
+      new Session(typeof source === "string" ? join(source, GRAPH_FILE) : source, {
+        threads,
+        provider: memory.provider,
+      });
+    this.#session = load(model);
+    if (plain !== null) {
+      this.#banked = this.#session;
+      this.#session = load(plain);
+    }
     this.config = config;
+    this.#bank = bank;
+    this.#memory = memory;
   }
 
-  /** Memory for keys and values of so many rows of up to so many tokens. It is the caller's to free. */
-  allocate(slots: number, room: number): KvCache {
-    const cache = new KvCache(this.config, slots, room);
+  /** How keys and values are held. */
+  get kvType(): KvType {
+    return this.#memory.type;
+  }
+
+  /**
+   * Memory for keys and values of so many rows of up to so many tokens. It is the caller's to free.
+   *
+   * @param contents a cache to take the first tokens over from, `used` of each slot; it stays as it is.
+   */
+  allocate(slots: number, room: number, contents?: { of: KvCache; used: readonly number[] }): KvCache {
+    const cache = contents?.of.resized(slots, room, contents.used) ?? this.#memory.allocate(slots, room);
     this.#caches.set(cache, new Map());
     return cache;
   }
@@ -53,23 +94,60 @@ export class DecoderSession {
    * @returns logits [N,vocab], valid until the next run over the same slots.
    * @throws OnnxRuntimeError
    */
-  run({ cache, firstSlot, tokens, computed, logitRows }: DecoderBatch): Float32Array {
-    const rows = tokens.length;
-    const sequence = tokens[0]?.length ?? 0;
-    const lengths = computed.map((count) => count + sequence);
-    const wanted = logitRows ?? tokens.map((_, row) => (row + 1) * sequence - 1);
-    const binding = this.#binding(cache, cache.window(firstSlot, rows));
-    binding.feed("input_ids", BigInt64Array.from(tokens.flat(), BigInt), [rows, sequence]);
-    binding.feed(
-      "last_positions",
-      Int32Array.from(lengths, (length) => length - 1),
-      [rows],
-    );
-    binding.feed("longest", Int32Array.of(Math.max(...lengths)), []);
-    binding.feed("logit_rows", BigInt64Array.from(wanted, BigInt), [wanted.length]);
-    const logits = binding.result("logits", [wanted.length, this.config.vocab]);
-    binding.run();
+  run(batch: DecoderBatch): Float32Array {
+    const [row = []] = batch.tokens;
+    const { passTokens } = this.#memory;
+    if (row.length <= passTokens) return this.#pass(batch);
+    // Of several rows each brings one token, so here there is one.
+    const [computed = 0] = batch.computed;
+    const { logitRows = [row.length - 1] } = batch;
+    const { vocab } = this.config;
+    const logits = new Float32Array(logitRows.length * vocab);
+    for (let start = 0; start < row.length; start += passTokens) {
+      const piece = row.slice(start, start + passTokens);
+      const wanted = [...logitRows.entries()].filter(([, at]) => at >= start && at < start + piece.length);
+      const own = wanted.length === 0 ? [piece.length - 1] : wanted.map(([, at]) => at - start);
+      const found = this.#pass({ ...batch, tokens: [piece], computed: [computed + start], logitRows: own });
+      for (const [place, [index]] of wanted.entries()) {
+        logits.set(found.subarray(place * vocab, (place + 1) * vocab), index * vocab);
+      }
+    }
     return logits;
+  }
+
+  #pass({ cache, firstSlot, tokens, computed, logitRows, adapters }: DecoderBatch): Float32Array {
+    if (adapters?.some((adapter) => adapter !== null)) this.#takeBank();
+    const rows = tokens.length;
+    const count = tokens[0]?.length ?? 0;
+    const lengths = computed.map((past) => past + count);
+    const wanted = logitRows ?? tokens.map((_, row) => (row + 1) * count - 1);
+    return cache.pass({ firstSlot, computed, count }, (window) => {
+      const binding = this.#binding(cache, window);
+      binding.feed("input_ids", BigInt64Array.from(tokens.flat(), BigInt), [rows, count]);
+      binding.feed(
+        "last_positions",
+        Int32Array.from(lengths, (length) => length - 1),
+        [rows],
+      );
+      binding.feed("longest", Int32Array.of(Math.max(...lengths)), []);
+      binding.feed("logit_rows", BigInt64Array.from(wanted, BigInt), [wanted.length]);
+      if (this.#banked === null) this.#bank?.feed(binding, adapters ?? computed.map(() => null), count);
+      const logits = binding.result("logits", [wanted.length, this.config.vocab]);
+      binding.run();
+      return logits;
+    });
+  }
+
+  /** The decoder with a bank computes from now on: two sessions in turn would get in each other's way, for their threads wait busily. */
+  #takeBank(): void {
+    if (this.#banked === null) return;
+    for (const bindings of this.#caches.values()) {
+      for (const binding of bindings.values()) binding.release();
+      bindings.clear();
+    }
+    this.#session.release();
+    this.#session = this.#banked;
+    this.#banked = null;
   }
 
   #binding(cache: KvCache, window: KvWindow): Binding {
@@ -91,5 +169,7 @@ export class DecoderSession {
   release(): void {
     for (const cache of [...this.#caches.keys()]) this.free(cache);
     this.#session.release();
+    this.#banked?.release();
+    this.#memory.release();
   }
 }

@@ -1,70 +1,53 @@
 import type { DecoderConfig } from "../graph/decoder.ts";
-import { Tensor } from "./onnxruntime/tensor.ts";
+import type { KvType } from "../graph/precision.ts";
+import type { Provider } from "./onnxruntime/library.ts";
+import type { BoundTensor } from "./onnxruntime/tensor.ts";
 
-type KvShape = Pick<DecoderConfig, "layers" | "kvHeads" | "headDim">;
+export type KvShape = Pick<DecoderConfig, "layers" | "kvHeads" | "headDim">;
 
-/** The keys and values of some neighbouring slots, as tensors over their memory in place. */
+/** The keys and values of some neighbouring slots. The same object for the same slots as long as the cache lives. */
 export type KvWindow = {
   /** By layer, [rows, kvHeads, room, headDim] each. */
-  layers: { key: Tensor; value: Tensor }[];
+  layers: { key: BoundTensor; value: BoundTensor }[];
 };
 
+/** Which tokens a pass adds: `count` to each of the neighbouring slots from `firstSlot` on, behind the `computed` ones there. */
+export type KvPass = { firstSlot: number; computed: readonly number[]; count: number };
+
 /**
- * Memory for keys and values: slots of equal room, so that any neighbouring ones make one contiguous tensor. The system gives
- * memory to a page when something is first written there, so room that is never used costs nothing.
+ * Keys and values of sequences, in slots 0 … n−1 of equal room. On the host's side they are float32, [kvRows, length, headDim], in the
+ * order layer, key before value, head.
  */
-export class KvCache {
+export interface KvCache {
   readonly slots: number;
   /** Tokens a slot has room for. */
   readonly room: number;
-  /** One array for each layer's keys and each layer's values, [slots, kvHeads, room, headDim], in the order layer, key before value. */
-  readonly arrays: readonly Float32Array[];
-  readonly #shape: KvShape;
-  readonly #windows = new Map<string, KvWindow>();
+  readonly bytes: number;
+  /** A cache of another size that has the first `used` tokens of each slot, by slot. This one stays as it is. */
+  resized(slots: number, room: number, used: readonly number[]): KvCache;
+  /** Writes the first `count` tokens of `kv` into a slot, behind its first `offset`. */
+  write(slot: number, offset: number, count: number, kv: Float32Array, length: number): void;
+  /** The reverse: copies `count` tokens of a slot, from `offset` on, into the beginning of `kv`. */
+  read(slot: number, offset: number, count: number, kv: Float32Array, length: number): void;
+  /** Copies the first `tokens` tokens of one slot over another. */
+  copy(from: number, to: number, tokens: number): void;
+  /** Exchanges the contents of two slots. */
+  swap(a: number, b: number, tokensOfA: number, tokensOfB: number): void;
+  /**
+   * Computes over the slots of a pass, as the window that `compute` is given.
+   *
+   * @returns what `compute` did: logits, valid until the next pass over the same slots.
+   */
+  pass(pass: KvPass, compute: (window: KvWindow) => Float32Array): Float32Array;
+  release(): void;
+}
 
-  constructor(shape: KvShape, slots: number, room: number) {
-    this.#shape = shape;
-    this.slots = slots;
-    this.room = room;
-    const size = slots * shape.kvHeads * room * shape.headDim;
-    this.arrays = Array.from({ length: shape.layers * 2 }, () => new Float32Array(size));
-  }
-
-  get bytes(): number {
-    return this.arrays.reduce((total, array) => total + array.byteLength, 0);
-  }
-
-  /** The same object for the same slots as long as the cache lives. */
-  window(first: number, rows: number): KvWindow {
-    const key = `${first}+${rows}`;
-    const known = this.#windows.get(key);
-    if (known !== undefined) return known;
-    const window = {
-      layers: Array.from({ length: this.#shape.layers }, (_, layer) => this.#layer(layer, first, rows)),
-    };
-    this.#windows.set(key, window);
-    return window;
-  }
-
-  #layer(layer: number, first: number, rows: number): KvWindow["layers"][number] {
-    const { kvHeads, headDim } = this.#shape;
-    const slotSize = kvHeads * this.room * headDim;
-    const tensor = (index: number) => {
-      const array = this.arrays[index];
-      if (array === undefined) throw new Error(`The model has no layer ${layer}`);
-      const values = array.subarray(first * slotSize, (first + rows) * slotSize);
-      return new Tensor(values, [rows, kvHeads, this.room, headDim]);
-    };
-    return { key: tensor(2 * layer), value: tensor(2 * layer + 1) };
-  }
-
-  release(): void {
-    for (const { layers } of this.#windows.values()) {
-      for (const { key, value } of layers) {
-        key.release();
-        value.release();
-      }
-    }
-    this.#windows.clear();
-  }
+/** Where keys and values are: with what computes. */
+export interface KvMemory {
+  readonly provider: Provider;
+  readonly type: KvType;
+  /** The most new tokens of a row that one pass may bring. */
+  readonly passTokens: number;
+  allocate(slots: number, room: number): KvCache;
+  release(): void;
 }

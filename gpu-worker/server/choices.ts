@@ -76,6 +76,12 @@ export class Choices {
     for (const { generation } of this.#choices) this.#engine.cancel(generation.id);
   }
 
+  /** Ends those that have not ended, and has the request as a whole fail. */
+  fail(reason: string, error: AttuneError): void {
+    this.#unfinished ??= { kind: "failed", completionTokens: 0, reason, error };
+    this.cancel();
+  }
+
   /** @param submitted so many of them, from the first, are in the engine */
   #withdraw(submitted: number): void {
     this.#withdrawn = true;

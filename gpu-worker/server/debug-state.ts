@@ -1,6 +1,6 @@
-import { importSigningKey, signRequest } from "../../schema/wire/signature.ts";
 import type { EngineState } from "../engine/engine-state.ts";
 import type { ModelHosts } from "./model-hosts.ts";
+import { signedCall } from "./signed-call.ts";
 
 /** Where a worker tells its state to whoever signs with its secret. */
 export const DEBUG_STATE_PATH = "/debug/state";
@@ -36,12 +36,7 @@ export function debugState(hosts: ModelHosts, draining: boolean): DebugState {
   };
 }
 
-/** Asks a worker for its state, signed as the edge signs. @throws Error with the worker's words where it refuses */
-export async function fetchDebugState(origin: string, secret: string): Promise<unknown> {
-  const parts = { method: "GET", path: DEBUG_STATE_PATH, body: "" };
-  const headers = await signRequest(await importSigningKey(secret), parts, Date.now() / 1000);
-  const response = await fetch(new URL(DEBUG_STATE_PATH, origin), { headers });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${origin} answers ${response.status}: ${text}`);
-  return JSON.parse(text);
+/** Asks a worker for its state. @throws Error with the worker's words where it refuses */
+export function fetchDebugState(origin: string, secret: string): Promise<unknown> {
+  return signedCall({ origin, secret }, "GET", DEBUG_STATE_PATH);
 }

@@ -18,8 +18,8 @@ export class GenerationLog {
   begin(id: string, promptTokens: number): void {
     this.#entries.set(id, { state: "queued", promptTokens, completionTokens: 0, ended: Promise.withResolvers() });
     for (const [oldest, entry] of this.#entries) {
-      if (this.#entries.size <= REMEMBERED || entry.state === "queued" || entry.state === "running") break;
-      this.#entries.delete(oldest);
+      if (this.#entries.size <= REMEMBERED) break;
+      if (entry.state !== "queued" && entry.state !== "running") this.#entries.delete(oldest);
     }
   }
 

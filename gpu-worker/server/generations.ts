@@ -19,6 +19,7 @@ import type { ModelHosts } from "./model-hosts.ts";
 import type { AnswerHead } from "./openai-dialect.ts";
 import { OpenAiLogprobs } from "./openai-logprobs.ts";
 import { requestClock } from "./request-clock.ts";
+import type { ResidentAdapter } from "./resident-adapter.ts";
 import { beforeDeadline, schedulingOf } from "./scheduling.ts";
 import { checkTokenIds } from "./token-ids.ts";
 
@@ -50,8 +51,17 @@ export class Generations {
   async create(body: unknown, response: ServerResponse): Promise<void> {
     const parsed = generateRequestSchema.safeParse(body);
     if (!parsed.success) throw invalidRequest(parsed.error);
-    const request = parsed.data;
-    const host = this.#hosts.find(request.model);
+    const host = this.#hosts.find(parsed.data.model);
+    // Until its choices, if it comes to them, hold the adapter themselves.
+    const release = host.adapter?.lease() ?? (() => {});
+    try {
+      await this.#admit(parsed.data, host, response);
+    } finally {
+      release();
+    }
+  }
+
+  async #admit(request: GenerateRequest, host: ModelHost, response: ServerResponse): Promise<void> {
     checkTokenIds(request.sampling, host.tokenizer.vocabSize);
     const scheduling = schedulingOf(request, monotonicNow());
     const generations = toGenerations(host, request).map((generation) => ({ ...generation, ...scheduling }));
@@ -69,7 +79,9 @@ export class Generations {
     const timed = generations.map((generation) => {
       return { generation, clock: requestClock(host.metrics, generation) };
     });
-    const preparing = this.#prepare(host, request);
+    const left = new AbortController();
+    response.on("close", () => left.abort());
+    const preparing = this.#prepare(host, request, left.signal);
     const prepared = await this.#arrivals
       .until(request.generation, beforeDeadline(preparing, request.deadline_ms), response)
       .catch((error: unknown) => {
@@ -78,6 +90,10 @@ export class Generations {
       });
     if (prepared === null) {
       discard(preparing);
+      for (const { clock } of timed) clock.onEnd({ kind: "cancelled", completionTokens: 0 });
+      const ended = { generation: request.generation, promptTokens: 0, completionTokens: 0, state: STATES.cancelled };
+      this.#logger.info(ended, "generation ended");
+      left.abort();
       response.destroy();
       return;
     }
@@ -110,7 +126,7 @@ export class Generations {
     };
     const choices = new Choices(
       engine,
-      timed.map((choice, index) => withGrammar(choice, grammars[index])),
+      timed.map((choice, index) => holding(choice, grammars[index], host.adapter)),
       listener,
     );
     choices.submit();
@@ -123,13 +139,20 @@ export class Generations {
     if (response.closed) choices.cancel();
   }
 
-  /** Waits for the weights, and for a grammar for each choice where they must follow one: all get theirs, or none does. */
-  async #prepare(host: ModelHost, request: GenerateRequest) {
-    const engine = await host.engine.forRequest();
+  /** Waits for the weights and the adapter, and for a grammar for each choice where they must follow one: all get theirs, or none does. */
+  async #prepare(host: ModelHost, request: GenerateRequest, left: AbortSignal) {
+    const [engine] = await Promise.all([host.engine.forRequest(left), host.adapter?.forRequest(left)]);
     const format = request.sampling.response_format;
     const masked = format !== null && !engine.holdsToFormats;
     const grammars = masked ? await Promise.all(choicesOf(request).map(() => this.#grammars.open(format))) : [];
     return { engine, grammars };
+  }
+
+  /** Has all that run fail, for the worker stops. */
+  shutDown(): void {
+    const message = "The server is shutting down and had to end this answer. Send the request again.";
+    const error = new AttuneError("worker_unavailable", message);
+    for (const choices of this.#inFlight.values()) choices.fail("the worker was stopped", error);
   }
 
   /** Ends a generation and says what it used. @throws AttuneError `not_found` */
@@ -142,9 +165,21 @@ export class Generations {
   }
 }
 
-function withGrammar({ generation, clock }: Omit<Choice, "release">, grammar: OpenGrammar | undefined): Choice {
-  if (grammar === undefined) return { generation, clock, release: () => {} };
-  return { generation: { ...generation, mask: grammar.mask }, clock, release: grammar.close };
+/** A choice with what it holds while the engine has it: the grammar that it must follow, and the adapter that it computes with. */
+function holding(
+  { generation, clock }: Omit<Choice, "release">,
+  grammar: OpenGrammar | undefined,
+  adapter: ResidentAdapter | undefined,
+): Choice {
+  const release = adapter?.lease();
+  return {
+    generation: { ...generation, ...(grammar !== undefined && { mask: grammar.mask }) },
+    clock,
+    release: () => {
+      grammar?.close();
+      release?.();
+    },
+  };
 }
 
 /** Frees what nobody waits for any more, once it is there. */

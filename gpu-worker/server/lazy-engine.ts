@@ -1,8 +1,9 @@
 import { AttuneError } from "../../schema/wire/errors.ts";
 import type { InferenceEngine } from "../engine/inference-engine.ts";
+import { within } from "./within.ts";
 
 /** Below the 30 seconds that the edge waits for an admission. */
-const PATIENCE_MS = 20_000;
+export const PATIENCE_MS = 20_000;
 
 type LazyEngineOptions = {
   /** What the model is called, for errors. */
@@ -56,9 +57,10 @@ export class LazyEngine {
   /**
    * The engine for a request, which waits for the weights where they are not loaded yet.
    *
+   * @param left gives the wait up, and with it the place of who waits
    * @throws AttuneError `worker_unavailable` where they cannot be loaded, or that takes too long; `queue_full` where too many wait
    */
-  async forRequest(): Promise<InferenceEngine> {
+  async forRequest(left?: AbortSignal): Promise<InferenceEngine> {
     if (this.#current?.isReady === true) return this.#current;
     const { model, waiting, patienceMs = PATIENCE_MS } = this.#options;
     if (this.#waiting >= waiting) {
@@ -68,19 +70,15 @@ export class LazyEngine {
       );
     }
     this.#waiting += 1;
-    const patience = Promise.withResolvers<never>();
-    const timer = setTimeout(() => {
-      patience.reject(new AttuneError("worker_unavailable", `${model} is being loaded. Try again in a few seconds.`));
-    }, patienceMs);
     // Why was reported once; each request that waited need not repeat it in the log.
     const loaded = this.load().catch(() => {
       const message = `${model} could not be loaded on this server. Ask its operator, or use another model.`;
       throw new AttuneError("worker_unavailable", message);
     });
     try {
-      return await Promise.race([loaded, patience.promise]);
+      const late = () => new AttuneError("worker_unavailable", `${model} is being loaded. Try again in a few seconds.`);
+      return await within(patienceMs, loaded, late, left);
     } finally {
-      clearTimeout(timer);
       this.#waiting -= 1;
     }
   }

@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { StepReport } from "../engine/engine.ts";
 import type { EngineState } from "../engine/engine-state.ts";
+import type { AdapterState } from "./resident-adapter.ts";
 import type { WeightSet } from "./weight-set.ts";
 
 /** What is counted for one model. */
@@ -46,6 +47,8 @@ export class Metrics {
     "attune:label_line_cache_hits",
     "Those of them whose conversation before the label line was all in the prefix cache.",
   );
+  readonly #draftTokens = this.#counter("vllm:spec_decode_num_draft_tokens", "Tokens guessed by prompt lookup.");
+  readonly #acceptedTokens = this.#counter("vllm:spec_decode_num_accepted_tokens", "Those of them that were right.");
   readonly #guidanceRows = this.#counter("attune:guidance_rows", "Rows taken to steer away from other attributes.");
   readonly #restarts = this.#counter("attune:engine_restarts", "Engines that crashed and were started again.");
   readonly #finished = this.#counter("vllm:request_success", "Answers that ended, by reason.", ["finished_reason"]);
@@ -109,9 +112,29 @@ export class Metrics {
     return this.#registry.contentType;
   }
 
-  of(model: string, source: ModelSource) {
+  /** Has the adapters asked for whenever the metrics are read. */
+  watchAdapters(list: () => AdapterState[], capBytes: number): void {
+    const gauge = (name: string, help: string, read: (adapter: AdapterState) => number) =>
+      new Gauge({
+        name,
+        help,
+        labelNames: ["model_name", "state"],
+        registers: [this.#registry],
+        collect() {
+          this.reset();
+          for (const adapter of list()) this.inc({ model_name: adapter.name, state: adapter.state }, read(adapter));
+        },
+      });
+    gauge("attune:adapter_bytes", "Memory that an adapter takes in the bank.", ({ bytes }) => bytes);
+    gauge("attune:adapter_requests", "Requests that compute with an adapter.", ({ requests }) => requests);
+    const cap = "attune:adapter_memory_cap_bytes";
+    new Gauge({ name: cap, help: "Room of the bank of adapters.", registers: [this.#registry] }).set(capBytes);
+  }
+
+  /** @param source `null` for a model whose weights are another's */
+  of(model: string, source: ModelSource | null) {
     const labels: ModelLabels = { model_name: model, engine: "0" };
-    this.#sources.push({ ...source, labels });
+    if (source !== null) this.#sources.push({ ...source, labels });
     const decodeRows = this.#decodeRows.labels(labels);
     const iterationTokens = this.#iterationTokens.labels(labels);
     const stepTime = this.#stepTime.labels(labels);
@@ -125,6 +148,8 @@ export class Metrics {
       metric.inc({ ...labels }, 0);
       return metric.labels(labels);
     };
+    const draftTokens = counter(this.#draftTokens);
+    const acceptedTokens = counter(this.#acceptedTokens);
     return {
       promptTokens: counter(this.#promptTokens),
       cachedTokens: counter(this.#cachedTokens),
@@ -151,7 +176,9 @@ export class Metrics {
       choices: this.#choices.labels(labels),
       step: (report: StepReport) => {
         if (report.decodeRows > 0) decodeRows.observe(report.decodeRows);
-        const tokens = report.decodeRows + report.prefillTokens;
+        draftTokens.inc(report.draftTokens);
+        acceptedTokens.inc(report.acceptedTokens);
+        const tokens = report.decodeRows + report.draftTokens + report.prefillTokens;
         if (tokens === 0) return;
         iterationTokens.observe(tokens);
         stepTime.observe(report.seconds);

@@ -10,6 +10,7 @@ import type { Tokenizer } from "../model/tokenizer.ts";
 import { choiceSeed } from "./choice-seed.ts";
 import type { LazyEngine } from "./lazy-engine.ts";
 import type { ModelMetrics } from "./metrics.ts";
+import type { ResidentAdapter } from "./resident-adapter.ts";
 import type { WeightSet } from "./weight-set.ts";
 
 /** A model that is being served: how conversations become its tokens, and the engine (a weight set of its own) that continues them. */
@@ -20,6 +21,8 @@ export type ModelHost = {
   weights: WeightSet;
   engine: LazyEngine;
   metrics: ModelMetrics;
+  /** What it is adapted by without being merged; left out where by nothing. */
+  adapter?: ResidentAdapter;
 };
 
 /**
@@ -30,7 +33,7 @@ export type ModelHost = {
 export function toGenerations(host: ModelHost, request: GenerateRequest): GenerationRequest[] {
   refuseHopeless(request.messages, host.model, host.tokenizer);
   const render = promptRenderer(host, request.messages);
-  return choicesOf(request).map((steering, index) => toGeneration(host.model, request, { index, steering }, render));
+  return choicesOf(request).map((steering, index) => toGeneration(host, request, { index, steering }, render));
 }
 
 type RenderPrompt = (steering: EffectiveSteering) => Prompt;
@@ -48,7 +51,7 @@ function promptRenderer({ model, tokenizer, template }: ModelHost, messages: rea
 }
 
 function toGeneration(
-  model: ServedModel,
+  { model, adapter }: ModelHost,
   request: GenerateRequest,
   { index, steering }: { index: number; steering: EffectiveSteering },
   render: RenderPrompt,
@@ -65,6 +68,7 @@ function toGeneration(
     id: index === 0 ? request.generation : `${request.generation}.${index}`,
     prompt,
     ...(conversation !== null && { conversationTokens: conversation }),
+    ...(adapter !== undefined && { adapter: adapter.banked }),
     sampling: { ...sampling, seed: choiceSeed(sampling.seed, index) },
     maxTokens: wished ?? Math.min(DEFAULT_MAX_TOKENS, room),
   };

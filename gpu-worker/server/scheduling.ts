@@ -1,6 +1,7 @@
 import { deadlineExceeded } from "../../schema/wire/errors.ts";
 import type { GenerateRequest } from "../../schema/wire/generate.ts";
 import type { GenerationRequest } from "../engine/generation.ts";
+import { within } from "./within.ts";
 
 export type Scheduling = Pick<GenerationRequest, "priority" | "deadline">;
 
@@ -23,12 +24,5 @@ export function schedulingOf({ priority, deadline_ms }: GenerateRequest, arrived
  * @throws AttuneError `deadline_exceeded`
  */
 export async function beforeDeadline<T>(work: Promise<T>, remaining: number | undefined): Promise<T> {
-  if (remaining === undefined) return work;
-  const late = Promise.withResolvers<never>();
-  const alarm = setTimeout(() => late.reject(deadlineExceeded()), remaining);
-  try {
-    return await Promise.race([work, late.promise]);
-  } finally {
-    clearTimeout(alarm);
-  }
+  return remaining === undefined ? work : within(remaining, work, deadlineExceeded);
 }

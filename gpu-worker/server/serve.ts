@@ -10,10 +10,14 @@ import { openCheckpoint } from "../model/checkpoint.ts";
 import { readProfile } from "../model/steering-profile.ts";
 import { ensureDecoderMeanwhile } from "../runtime/decoder-build.ts";
 import { ensureDecoder } from "../runtime/decoder-files.ts";
+import { CPU } from "../runtime/device.ts";
+import { type DeviceChoice, findDevice } from "../runtime/find-device.ts";
+import { Adapters, type NamedAdapter } from "./adapters.ts";
 import { LazyEngine } from "./lazy-engine.ts";
 import { Metrics, type ModelMetrics } from "./metrics.ts";
 import type { ModelHost } from "./model-host.ts";
 import { ModelHosts } from "./model-hosts.ts";
+import type { ResidentAdapter } from "./resident-adapter.ts";
 import { directoryBytes, type WeightSet } from "./weight-set.ts";
 import { WorkerServer } from "./worker-server.ts";
 
@@ -27,10 +31,16 @@ export type ServeOptions = {
    * model without it, loaded when it is first asked for.
    */
   adapter?: string | undefined;
+  /** Room for adapters that are loaded beside the plain model and share its batches, in MiB; none where it is left out. */
+  adapterMemory?: number | undefined;
+  /** Those to begin with. */
+  adapters?: NamedAdapter[] | undefined;
   /** Path of a steering profile, for a model that was trained on attributes. Wins over the adapter's own. */
   profile?: string | undefined;
   /** How weights are held; int8 where nothing is said. */
   precision?: Precision | undefined;
+  /** What to compute on; the processor where nothing is said. */
+  device?: DeviceChoice | undefined;
   /** An OpenAI-compatible server that has the model; then only the tokenizer and the template of this one are used. */
   remote?: { url: string; model?: string | undefined; key?: string | undefined } | undefined;
   host: string;
@@ -79,7 +89,9 @@ export async function serve(options: ServeOptions, logger: Logger): Promise<Runn
   try {
     const url = await server.listen(options.port, options.host);
     const engine = hosts.main.engine.load();
-    const ready = engine.then(() => {});
+    const ready = Promise.all([engine, ...(options.adapters ?? []).map((named) => hosts.adapters?.add(named))]).then(
+      () => {},
+    );
     // Nobody need wait for it: `stopped` tells too.
     ready.catch(() => {});
     return {
@@ -105,6 +117,7 @@ async function openHosts(options: ServeOptions, metrics: Metrics, logger: Logger
       "An adapter cannot be merged into a remote model: give it to the server, and its profile with --profile.",
     );
   }
+  const adapterMemory = bankMemory(options);
   const profile = await profileFor(options);
   const { config, tokenizer, template, sampling } = await readAllButWeights(options.model);
   const created = Math.floor(Date.now() / 1000);
@@ -124,11 +137,16 @@ async function openHosts(options: ServeOptions, metrics: Metrics, logger: Logger
     return { model, tokenizer, template, weights, engine, metrics: counted };
   };
 
+  // A remote engine computes elsewhere.
+  const device = remote === undefined ? await findDevice(options.device ?? "cpu", (text) => logger.warn(text)) : CPU;
+  if (device.provider !== "cpu") logger.info({ device }, "graphics processor found");
   const limits = { queuedRequests: options.queue, queuedTokens: options.queueTokens };
   const startHere =
-    (model: string, decoder: (signal: AbortSignal) => Promise<string>): Start =>
+    (model: string, decoder: (signal: AbortSignal) => Promise<string>, memory?: SharedArrayBuffer): Start =>
     async (signal, counted, weights) => {
       const directory = await decoder(signal);
+      const withBank = { precision, device, adapterBank: true };
+      const banked = memory && { model: await ensureDecoderMeanwhile(options.model, signal, withBank), memory };
       weights.bytes = await directoryBytes(directory);
       return new EngineClient(
         {
@@ -137,6 +155,8 @@ async function openHosts(options: ServeOptions, metrics: Metrics, logger: Logger
           tokens: tokenizer.tokenByteTable(),
           eosIds: [...tokenizer.eosIds],
           threads: options.threads,
+          device,
+          adapters: banked,
           options: {
             ...STEP_TOKENS,
             rows: options.rows,
@@ -160,13 +180,51 @@ async function openHosts(options: ServeOptions, metrics: Metrics, logger: Logger
     );
   }
 
-  const decoder = await ensureDecoder(options.model, { adapter, precision });
-  const merged = adapter === undefined ? null : basename(resolve(adapter));
+  const withAdapters = (base: ModelHost, ids: string[]): Adapters | null => {
+    if (adapterMemory === undefined) return null;
+    const host = (resident: ResidentAdapter, profile: SteeringProfile | null): ModelHost => ({
+      ...base,
+      model: { ...base.model, id: resident.name, created: Math.floor(Date.now() / 1000), profile },
+      metrics: metrics.of(resident.name, null),
+      adapter: resident,
+    });
+    const shared = {
+      model: options.model,
+      config,
+      precision,
+      provider: device.provider,
+      memory: adapterMemory,
+      models: ids,
+      host,
+      logger,
+    };
+    const adapters = new Adapters(shared);
+    metrics.watchAdapters(() => adapters.list(), adapters.capBytes);
+    return adapters;
+  };
+  if (adapter === undefined) {
+    const decoder = await ensureDecoder(options.model, { precision, device });
+    const main = host({ id, profile, adapter: null, start: startHere(id, async () => decoder, adapterMemory) });
+    return new ModelHosts(main, [], withAdapters(main, [id]));
+  }
+  const decoder = await ensureDecoder(options.model, { adapter, precision, device });
+  const merged = basename(resolve(adapter));
   const main = host({ id, profile, adapter: merged, start: startHere(id, async () => decoder) });
-  if (adapter === undefined) return new ModelHosts(main, []);
   const plain = `${id}-base`;
-  const build = (signal: AbortSignal) => ensureDecoderMeanwhile(options.model, signal, precision);
-  return new ModelHosts(main, [host({ id: plain, profile: null, adapter: null, start: startHere(plain, build) })]);
+  const build = (signal: AbortSignal) => ensureDecoderMeanwhile(options.model, signal, { precision, device });
+  const start = startHere(plain, build, adapterMemory);
+  const base = host({ id: plain, profile: null, adapter: null, start });
+  return new ModelHosts(main, [base], withAdapters(base, [id, plain]));
+}
+
+/** Memory for a bank of adapters, where one is asked for. */
+function bankMemory({ adapterMemory = 0, adapters = [], remote }: ServeOptions): SharedArrayBuffer | undefined {
+  if (adapterMemory === 0) {
+    if (adapters.length === 0) return undefined;
+    throw new Error("--adapters are loaded beside the model: say with --adapter-memory how much room they may take.");
+  }
+  if (remote === undefined) return new SharedArrayBuffer(adapterMemory * MEBIBYTE);
+  throw new Error("A remote model's adapters are its server's: leave --adapter-memory out.");
 }
 
 async function readAllButWeights(path: string) {

@@ -1,7 +1,9 @@
+import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import { AttuneError, toAttuneError } from "../../schema/wire/errors.ts";
 import { GENERATIONS_PATH, WORKER_MODELS_PATH } from "../../schema/wire/generate.ts";
+import { answerAdmin } from "./adapter-admin.ts";
 import { Authenticator } from "./authenticator.ts";
 import { readBody } from "./body.ts";
 import { DEBUG_STATE_PATH, debugState } from "./debug-state.ts";
@@ -9,8 +11,11 @@ import { Generations } from "./generations.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ModelHosts } from "./model-hosts.ts";
 
-/** An engine that had work and said nothing for this many seconds is stuck. */
+/** Seconds, far above what a step takes: it reads at most 256 prompt tokens (serve.ts). */
 const STUCK_AFTER = 60;
+
+/** Seconds that an answer which is cut off at the end has to say so. */
+const LAST_WORDS = 1;
 
 /** Seconds a client should wait before it tries a busy or starting worker again. */
 const RETRY_AFTER = 2;
@@ -24,11 +29,16 @@ export class WorkerServer {
   readonly #generations: Generations;
   readonly #authenticator: Authenticator;
   readonly #logger: Logger;
+  readonly #stuckAfter: number;
   readonly #server: Server;
+  /** Answers that are begun and not over. */
+  readonly #answering = new Set<ServerResponse>();
   #draining = false;
 
-  constructor(options: { hosts: ModelHosts; metrics: Metrics; secret: string; logger: Logger }) {
+  /** @param options.stuckAfter an engine that had work and said nothing for this many seconds is stuck */
+  constructor(options: { hosts: ModelHosts; metrics: Metrics; secret: string; logger: Logger; stuckAfter?: number }) {
     this.#hosts = options.hosts;
+    this.#stuckAfter = options.stuckAfter ?? STUCK_AFTER;
     this.#metrics = options.metrics;
     this.#logger = options.logger;
     this.#authenticator = new Authenticator(options.secret);
@@ -48,14 +58,21 @@ export class WorkerServer {
     return `http://${name}:${address.port}`;
   }
 
-  /** Takes no new generations, lets the running ones finish for up to `seconds`, then closes. */
+  /**
+   * Takes no new generations, lets the running ones finish for up to `seconds`, then closes. Listens until then: who balances load is
+   * told that it is not ready, and who asks all the same to ask another, where a closed port would say nothing.
+   */
   async drain(seconds: number): Promise<void> {
     this.#draining = true;
+    const deadline = setTimeout(() => this.#generations.shutDown(), seconds * 1000);
+    // A stuck engine ends nothing, and a client may not read what it is sent.
+    const patience = setTimeout(() => this.#server.closeAllConnections(), (seconds + LAST_WORDS) * 1000);
+    await Promise.all([...this.#answering].map((response) => once(response, "close")));
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#server.closeIdleConnections();
-    const deadline = setTimeout(() => this.#server.closeAllConnections(), seconds * 1000);
     await closed;
     clearTimeout(deadline);
+    clearTimeout(patience);
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -70,15 +87,24 @@ export class WorkerServer {
     }
   }
 
+  get #isStuck(): boolean {
+    return this.#hosts.silence > this.#stuckAfter;
+  }
+
+  get #readiness(): "ready" | "loading" | "stuck" | "draining" {
+    if (this.#draining) return "draining";
+    if (this.#hosts.main.engine.current?.isReady !== true) return "loading";
+    return this.#isStuck ? "stuck" : "ready";
+  }
+
   /** @returns whether the path was one that needs no signature. */
   async #answerOpenly(method: string | undefined, path: string, response: ServerResponse): Promise<boolean> {
     if (method !== "GET") return false;
     if (path === "/healthz") {
-      const stuck = this.#hosts.silence > STUCK_AFTER;
-      sendJson(response, stuck ? 503 : 200, { status: stuck ? "stuck" : "ok" });
+      sendJson(response, this.#isStuck ? 503 : 200, { status: this.#isStuck ? "stuck" : "ok" });
     } else if (path === "/readyz") {
-      const ready = this.#hosts.main.engine.current?.isReady === true && !this.#draining;
-      sendJson(response, ready ? 200 : 503, { status: this.#draining ? "draining" : ready ? "ready" : "loading" });
+      const status = this.#readiness;
+      sendJson(response, status === "ready" ? 200 : 503, { status });
     } else if (path === "/metrics") {
       const text = await this.#metrics.render();
       response.writeHead(200, { "content-type": this.#metrics.contentType }).end(text);
@@ -96,13 +122,21 @@ export class WorkerServer {
       return;
     }
     if (request.method === "POST" && path === GENERATIONS_PATH) {
-      if (this.#draining) throw new AttuneError("worker_unavailable", "This worker is shutting down. Try another.");
+      if (this.#draining) throw shuttingDown();
+      this.#answering.add(response);
+      response.once("close", () => this.#answering.delete(response));
       await this.#generations.create(parseJson(body), response);
       return;
     }
     const cancelled = new RegExp(`^${GENERATIONS_PATH}/([0-9A-Za-z_]+)/cancel$`).exec(path)?.[1];
     if (request.method === "POST" && cancelled !== undefined) {
       sendJson(response, 200, await this.#generations.cancel(cancelled));
+      return;
+    }
+    if (request.method === "POST" && this.#draining) throw shuttingDown();
+    const administered = await answerAdmin(this.#hosts.adapters, request.method, path, () => parseJson(body));
+    if (administered !== null) {
+      sendJson(response, 200, administered);
       return;
     }
     throw new AttuneError("not_found", `There is no ${request.method} ${path} here.`);
@@ -121,6 +155,8 @@ export class WorkerServer {
     sendJson(response, error.status, error.toBody());
   }
 }
+
+const shuttingDown = () => new AttuneError("worker_unavailable", "This worker is shutting down. Try another.");
 
 function parseJson(body: string): unknown {
   try {

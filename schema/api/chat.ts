@@ -65,6 +65,13 @@ export const DEFAULT_MAX_TOKENS = 512;
 const MAX_BIASES = 1024;
 const MAX_STOP_TOKENS = 64;
 
+/** Half a surrogate pair would be found within a character, and cut it in two. */
+const stopSchema = z
+  .string()
+  .min(1)
+  .max(256)
+  .refine((stop) => stop.isWellFormed(), { error: "must be made of whole characters" });
+
 export const samplingSchema = z.object({
   temperature: z.number().min(0).max(2).default(1),
   top_p: z.number().gt(0).max(1).default(1),
@@ -89,7 +96,7 @@ export const samplingSchema = z.object({
   /** How many of the most likely tokens to report beside each generated one; `null`: no log-probabilities at all. */
   logprobs: z.int().min(0).max(20).nullable().default(null),
   seed: z.int().nullable().default(null),
-  stop: z.array(z.string().min(1).max(256)).max(16).default([]),
+  stop: z.array(stopSchema).max(16).default([]),
   /** These end the answer as the model's own end tokens do. */
   stop_token_ids: z.array(z.int().min(0)).max(MAX_STOP_TOKENS).default([]),
   /** The model's own end tokens do not end the answer. */
@@ -144,7 +151,7 @@ export const chatRequestSchema = z.object({
   logprobs: nullish(z.boolean()),
   top_logprobs: nullish(samplingSchema.shape.logprobs.unwrap()),
   seed: nullish(z.int()),
-  stop: nullish(z.union([z.string().min(1).max(256), samplingSchema.shape.stop.unwrap()])),
+  stop: nullish(z.union([stopSchema, samplingSchema.shape.stop.unwrap()])),
   stop_token_ids: nullish(samplingSchema.shape.stop_token_ids.unwrap()),
   ignore_eos: nullish(samplingSchema.shape.ignore_eos.unwrap()),
   min_tokens: nullish(samplingSchema.shape.min_tokens.unwrap()),

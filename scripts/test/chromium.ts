@@ -35,7 +35,7 @@ export async function ensureChromium(): Promise<string> {
   const fresh = findInstalled();
   if (fresh !== null) return fresh;
   throw new StackError(
-    `The browser test needs Chromium and none was found; ${reason}. ` +
+    `The tests need Chromium and none was found; ${reason}. ` +
       "Install Chromium or Google Chrome, or set CHROME_PATH to the program.",
   );
 }

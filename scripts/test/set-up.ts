@@ -19,7 +19,8 @@ export async function setUp(projects: Set<string>, progress: Progress): Promise<
   if (projects.has("remote")) {
     process.env.ATTUNE_TEST_LLAMA_PYTHON = await progress.step("llama.cpp's server", () => ensureLlamaServer());
   }
-  if (projects.has("browser")) {
+  // The worker's tests of graphics processors compute with the Vulkan driver that Chromium brings.
+  if (projects.has("browser") || projects.has("worker")) {
     process.env.CHROME_PATH = await progress.step("Chromium", () => ensureChromium());
   }
 }

@@ -76,8 +76,8 @@ describe("the decoder graph", () => {
     forward(pool, 0, [{ tokens: TOKENS.slice(0, 4), computed: 0 }]);
     forward(pool, 1, [{ tokens: TOKENS.slice(0, 6), computed: 0 }]);
     pool.fit(3, 600, [4, 6]);
-    pool.swap(0, 1, 4, 6);
-    pool.copy(1, 2, 4);
+    pool.cache.swap(0, 1, 4, 6);
+    pool.cache.copy(1, 2, 4);
     pool.fit(3, 10, [6, 4, 4]);
     expect(pool.cache.room).toBe(128);
     const [long] = forward(pool, 0, [{ tokens: TOKENS.slice(6, 7), computed: 6 }]);

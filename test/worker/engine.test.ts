@@ -182,7 +182,13 @@ describe("the engine", () => {
       throw new Error("out of memory");
     };
     const broken = new Engine(
-      { config: TINY_CONFIG, allocate: session.allocate.bind(session), free: session.free.bind(session), run: fail },
+      {
+        config: TINY_CONFIG,
+        kvType: session.kvType,
+        allocate: session.allocate.bind(session),
+        free: session.free.bind(session),
+        run: fail,
+      },
       { tokens, eosIds: new Set() },
       OPTIONS,
     );

@@ -19,9 +19,11 @@ const API_VERSION = 23;
 
 /** OrtErrorCode and friends of onnxruntime_c_api.h. */
 const LOG_ERRORS = 3;
+const LOG_FATAL = 4;
 const OPTIMISE_ALL = 99;
 const DEVICE_ALLOCATOR = 0;
 const DEFAULT_MEMORY = 0;
+const FIRST_DEVICE = 0;
 
 const FILES: Partial<Record<NodeJS.Platform, string>> = {
   linux: "libonnxruntime.so.1",
@@ -84,20 +86,32 @@ function openLibrary() {
 
   const createEnvironment = maker(3, "int severity, const char *name");
   const createMemoryInfo = maker(69, "int allocator, int memory");
+  const createNamedMemoryInfo = maker(68, "const char *name, int allocator, int device, int memory");
   return {
     handle,
     /** One for the process; onnxruntime counts who asked for it. */
     environment: createEnvironment(LOG_ERRORS, "attune"),
     /** Says of memory that it is this process' own. */
     hostMemory: createMemoryInfo(DEVICE_ALLOCATOR, DEFAULT_MEMORY),
+    /** Says of memory that it is a WebGPU buffer. */
+    webGpuMemory: createNamedMemoryInfo("WebGPU_Buf", DEVICE_ALLOCATOR, FIRST_DEVICE, DEFAULT_MEMORY),
     createOptions: maker(10, ""),
+    disableMemoryPattern: checked(17, "void *options"),
     setLogSeverity: checked(22, "void *options, int severity"),
     setOptimisation: checked(23, "void *options, int level"),
     setIntraOpThreads: checked(24, "void *options, int threads"),
     setInterOpThreads: checked(25, "void *options, int threads"),
+    appendProvider: checked(
+      216,
+      "void *options, const char *name, const char **keys, const char **values, size_t settings",
+    ),
     createSession: maker(7, `void *environment, ${PATH_TYPE} path, void *options`),
     createSessionFromArray: maker(8, "void *environment, void *model, size_t length, void *options"),
     createTensor: maker(49, "void *memory, void *data, size_t bytes, int64_t *shape, size_t dimensions, int type"),
+    createAllocator: maker(131, "void *session, void *memory"),
+    allocateTensor: maker(48, "void *allocator, int64_t *shape, size_t dimensions, int type"),
+    /** Where a tensor's values are; of a WebGPU buffer, what WebGPU calls it. */
+    dataOf: maker(51, "void *tensor"),
     createBinding: maker(134, "void *session"),
     bindInput: checked(136, "void *binding, const char *name, void *value"),
     bindOutput: checked(137, "void *binding, const char *name, void *value"),
@@ -105,6 +119,7 @@ function openLibrary() {
     releaseSession: releaser(95),
     releaseTensor: releaser(96),
     releaseOptions: releaser(100),
+    releaseAllocator: releaser(132),
     releaseBinding: releaser(135),
   };
 }
@@ -117,13 +132,33 @@ export function onnxruntime(): ReturnType<typeof openLibrary> {
   return library;
 }
 
-/** Options of a session that computes on so many threads; 0 lets onnxruntime choose. */
-export function sessionOptions(threads: number): Handle {
+/** What computes: onnxruntime's execution providers, of which the processor's is in every session. */
+export type Provider = "cpu" | "webgpu";
+
+export type SessionSettings = {
+  /** Physical cores to compute on; 0 lets onnxruntime choose. */
+  threads: number;
+  provider: Provider;
+  /** Whether errors are only thrown, and not written to stderr too. */
+  quiet?: boolean;
+  /** Whether shapes seen before get one piece of memory for all of a run's values. */
+  memoryPattern?: boolean;
+};
+
+/** @throws OnnxRuntimeError where the provider finds no device */
+export function sessionOptions({ threads, provider, quiet = false, memoryPattern = true }: SessionSettings): Handle {
   const ort = onnxruntime();
   const options = ort.createOptions();
-  ort.setLogSeverity(options, LOG_ERRORS);
-  ort.setOptimisation(options, OPTIMISE_ALL);
-  ort.setIntraOpThreads(options, threads);
-  ort.setInterOpThreads(options, 1);
+  try {
+    ort.setLogSeverity(options, quiet ? LOG_FATAL : LOG_ERRORS);
+    ort.setOptimisation(options, OPTIMISE_ALL);
+    if (!memoryPattern) ort.disableMemoryPattern(options);
+    ort.setIntraOpThreads(options, threads);
+    ort.setInterOpThreads(options, 1);
+    if (provider === "webgpu") ort.appendProvider(options, "WebGPU", [], [], 0);
+  } catch (error) {
+    ort.releaseOptions(options);
+    throw error;
+  }
   return options;
 }

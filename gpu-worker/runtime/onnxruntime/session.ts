@@ -1,17 +1,19 @@
-import { type Handle, onnxruntime, sessionOptions } from "./library.ts";
-import { Tensor, type TensorArray } from "./tensor.ts";
+import { type Handle, onnxruntime, type SessionSettings, sessionOptions } from "./library.ts";
+import { type BoundTensor, Tensor, type TensorArray } from "./tensor.ts";
 
 /** A graph that onnxruntime has loaded. */
 export class Session {
   readonly handle: Handle;
+  /** Says of memory that it is that of the device which computes. */
+  readonly memory: Handle;
+  #allocator: Handle | null = null;
 
-  /**
-   * @param model the path of an ONNX file, or a whole model in memory.
-   * @param threads physical cores to compute on; 0 lets onnxruntime choose.
-   */
-  constructor(model: string | Uint8Array, threads: number) {
-    const { environment, createSession, createSessionFromArray, releaseOptions } = onnxruntime();
-    const options = sessionOptions(threads);
+  /** @param model the path of an ONNX file, or a whole model in memory. */
+  constructor(model: string | Uint8Array, settings: SessionSettings) {
+    const { environment, hostMemory, webGpuMemory, createSession, createSessionFromArray, releaseOptions } =
+      onnxruntime();
+    this.memory = settings.provider === "webgpu" ? webGpuMemory : hostMemory;
+    const options = sessionOptions(settings);
     try {
       this.handle =
         typeof model === "string"
@@ -22,7 +24,14 @@ export class Session {
     }
   }
 
+  /** Gives memory of the device that computes. What it gave has to be released before the session is. */
+  get allocator(): Handle {
+    this.#allocator ??= onnxruntime().createAllocator(this.handle, this.memory);
+    return this.#allocator;
+  }
+
   release(): void {
+    if (this.#allocator !== null) onnxruntime().releaseAllocator(this.#allocator);
     onnxruntime().releaseSession(this.handle);
   }
 }
@@ -40,20 +49,21 @@ export class Binding {
   }
 
   /** Lets the graph read a tensor that is the caller's, and has to live as long as the binding is used. */
-  input(name: string, tensor: Tensor): void {
+  input(name: string, tensor: BoundTensor): void {
     onnxruntime().bindInput(this.#handle, name, tensor.handle);
   }
 
   /** Lets the graph write into a tensor that is the caller's. */
-  output(name: string, tensor: Tensor): void {
+  output(name: string, tensor: BoundTensor): void {
     onnxruntime().bindOutput(this.#handle, name, tensor.handle);
   }
 
   /** Copies values to where the graph reads them. */
   feed(name: string, data: TensorArray, shape: readonly number[]): void {
     const known = this.#own.get(name);
-    if (known !== undefined && overwrite(known, data, shape)) return;
-    this.input(name, this.#keep(name, new Tensor(data, shape)));
+    const isInPlace = known !== undefined && overwrite(known, data, shape);
+    // Bound each time, for what a device reads is copied to it at that moment.
+    this.input(name, isInPlace ? known : this.#keep(name, new Tensor(data, shape)));
   }
 
   /** Where the graph writes a float32 output; the same memory for the same shape, until the binding is released. */

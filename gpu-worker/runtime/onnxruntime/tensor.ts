@@ -3,10 +3,15 @@ import { type Handle, onnxruntime } from "./library.ts";
 export type TensorArray = Float32Array | Int32Array | BigInt64Array;
 
 /** ONNXTensorElementDataType. */
+export const ELEMENT_TYPES = { float32: 1, int32: 6, int64: 7, float16: 10 };
+
 function elementType(data: TensorArray): number {
-  if (data instanceof Float32Array) return 1;
-  return data instanceof Int32Array ? 6 : 7;
+  if (data instanceof Float32Array) return ELEMENT_TYPES.float32;
+  return data instanceof Int32Array ? ELEMENT_TYPES.int32 : ELEMENT_TYPES.int64;
 }
+
+/** What a session can be bound to. */
+export type BoundTensor = { readonly handle: Handle };
 
 /** An array as onnxruntime sees it: in place, never copied, for reading and for writing. */
 export class Tensor {

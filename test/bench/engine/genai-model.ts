@@ -32,7 +32,7 @@ const WEIGHTS_FILE = "model_quantized.onnx_data";
 function groupQueryDecoder(config: DecoderConfig, source: WeightSource): Graph {
   const { heads, kvHeads, headDim, hidden, vocab } = config;
   const builder = new GraphBuilder("decoder");
-  const build: Build = { builder, config, source, layout: "int8-blocks" };
+  const build: Build = { builder, config, source, layout: "int8-blocks", kvType: "float32" };
   const ids = builder.input("input_ids", "int64", ["batch_size", "sequence_length"]);
   const mask = builder.input("attention_mask", "int64", ["batch_size", "total_sequence_length"]);
   const pastShape = ["batch_size", kvHeads, "past_sequence_length", headDim];

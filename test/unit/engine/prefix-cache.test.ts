@@ -42,6 +42,19 @@ describe("PrefixCache", () => {
     expect(cacheOf([1]).match([])).toEqual([]);
   });
 
+  it("gives back nothing that was kept under another adapter, and shares one cap between all", () => {
+    const tokens = range(0, 40);
+    const cache = new PrefixCache(1, blocks(4));
+    cache.insert(tokens, 0, reader(tokens), "one");
+    expect(cache.match(tokens)).toEqual([]);
+    expect(cache.match(tokens, "two")).toEqual([]);
+    expect(cache.match(tokens, "one")).toHaveLength(3);
+    cache.insert(tokens, 0, reader(tokens), "two");
+    expect(cache.match(tokens, "two")).toHaveLength(3);
+    expect(cache.match(tokens, "one")).toHaveLength(1);
+    expect(cache.bytes).toBe(blocks(4));
+  });
+
   it("keeps what two prompts share once", () => {
     const shared = range(0, 64);
     expect(cacheOf([...shared, 500], [...shared, 600]).bytes).toBe(blocks(6));
