@@ -58,7 +58,9 @@ type Chunk = {
 
 async function ask(target: ChatTarget, content: string, maxTokens: number): Promise<Answer> {
   const began = performance.now();
-  const response = await target.send(content, maxTokens, AbortSignal.timeout(PATIENCE));
+  const send = () => target.send(content, maxTokens, AbortSignal.timeout(PATIENCE));
+  // A server may close a connection that was idle just as it is used again; then it has not seen the request.
+  const response = await send().catch(send);
   if (!response.ok || response.body === null) throw new Error(`HTTP ${response.status}: ${await response.text()}`);
   const times: number[] = [];
   let usage: Chunk["usage"] = null;
