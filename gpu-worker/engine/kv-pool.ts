@@ -1,4 +1,5 @@
 import { type DecoderConfig, kvRows } from "../graph/decoder.ts";
+import { TYPE_BYTES } from "../graph/graph.ts";
 import type { KvType } from "../graph/precision.ts";
 import type { DecoderSession } from "../runtime/decoder-session.ts";
 import type { KvCache } from "../runtime/kv-cache.ts";
@@ -18,7 +19,7 @@ function roomFor(tokens: number): number {
 
 /** Bytes of one token's keys and values. */
 export const kvTokenBytes = (config: DecoderConfig, type: KvType): number =>
-  kvRows(config) * config.headDim * (type === "float16" ? 2 : 4);
+  kvRows(config) * config.headDim * TYPE_BYTES[type];
 
 /** Bytes of a pool of that many slots for that many tokens. */
 export function kvPoolBytes(

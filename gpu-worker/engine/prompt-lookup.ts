@@ -1,6 +1,3 @@
-/** Tokens that have to recur for what followed them to be the draft. */
-const KEY_TOKENS = 2;
-
 /** A pass over so many more tokens costs half as much again as one over a single token (test/bench/results/speculation-*.json). */
 const DRAFT_TOKENS = 4;
 
@@ -37,11 +34,12 @@ export class PromptLookup {
   }
 }
 
+/** What followed the latest two tokens the last time. A plain loop: it goes through a whole context for every token. */
 function followers(tokens: readonly number[]): number[] {
-  const key = tokens.slice(-KEY_TOKENS);
-  for (let start = tokens.length - KEY_TOKENS - 1; start >= 0; start--) {
-    if (key.every((token, index) => token === tokens[start + index])) {
-      return tokens.slice(start + KEY_TOKENS, start + KEY_TOKENS + DRAFT_TOKENS);
+  const last = tokens.length - 1;
+  for (let end = last - 1; end > 0; end--) {
+    if (tokens[end] === tokens[last] && tokens[end - 1] === tokens[last - 1]) {
+      return tokens.slice(end + 1, end + 1 + DRAFT_TOKENS);
     }
   }
   return [];

@@ -17,8 +17,12 @@ const memory = await kvMemory(setup.device ?? CPU, setup.config);
 const { model, config, threads, adapters } = setup;
 const session =
   adapters === undefined
-    ? new DecoderSession(model, config, threads, null, memory)
-    : new DecoderSession(adapters.model, config, threads, new AdapterBank(config, adapters.memory), memory, model);
+    ? new DecoderSession(model, config, threads, { memory })
+    : new DecoderSession(adapters.model, config, threads, {
+        bank: new AdapterBank(config, adapters.memory),
+        memory,
+        plain: model,
+      });
 const engine = new Engine(session, { tokens: setup.tokens, eosIds: new Set(setup.eosIds) }, setup.options);
 
 /** Commands wait here until the step in progress is over, for the engine must not change in the middle of one. */

@@ -1,6 +1,7 @@
 import { float, int } from "./builder.ts";
 import type { Value } from "./graph.ts";
 import { adapted, type Build, linear, MICROSOFT } from "./layers.ts";
+import { rotaryTable } from "./rotary.ts";
 
 /** What all layers' attention shares: inputs of the graph and rotation tables. */
 export type AttentionContext = {
@@ -76,5 +77,18 @@ export function groupedQueryAttention(
 }
 
 /** A value in the type of keys and values, which is that of all that attention reads. */
-export const toKvType = ({ builder, kvType }: Build, name: string, value: Value): Value =>
+const toKvType = ({ builder, kvType }: Build, name: string, value: Value): Value =>
   kvType === "float32" ? value : builder.cast(name, value, kvType);
+
+/** Cosines and sines of every position, in the type that attention computes in. */
+export function rotaryConstants(build: Build): { cos: Value; sin: Value } {
+  const { builder, config } = build;
+  const shape = [config.contextLength, config.headDim / 2];
+  const table = (name: string, wave: (angle: number) => number) =>
+    toKvType(
+      build,
+      `${name}.cast`,
+      builder.weight(name, "float32", shape, async () => rotaryTable(config, wave)),
+    );
+  return { cos: table("rotary.cos", Math.cos), sin: table("rotary.sin", Math.sin) };
+}

@@ -1,4 +1,12 @@
-import type { Attribute, Dimension, ElementType, Graph, TensorData, Value } from "./graph.ts";
+import {
+  type Attribute,
+  DATA_TYPES,
+  type Dimension,
+  type ElementType,
+  type Graph,
+  type TensorData,
+  type Value,
+} from "./graph.ts";
 
 type NodeOptions = {
   domain?: "" | "com.microsoft";
@@ -9,9 +17,6 @@ export const int = (value: number): Attribute => ({ kind: "int", value });
 export const float = (value: number): Attribute => ({ kind: "float", value });
 export const string = (value: string): Attribute => ({ kind: "string", value });
 export const ints = (...value: number[]): Attribute => ({ kind: "ints", value });
-
-/** TensorProto.DataType. */
-const CAST_TYPES = { float32: 1, float16: 10 };
 
 /** Collects nodes in execution order and hands back their outputs as values, so a model reads as an expression. */
 export class GraphBuilder {
@@ -61,8 +66,8 @@ export class GraphBuilder {
     return { name };
   }
 
-  cast(name: string, value: Value, type: "float32" | "float16"): Value {
-    return this.node("Cast", name, [value], { attributes: { to: int(CAST_TYPES[type]) } });
+  cast(name: string, value: Value, type: ElementType): Value {
+    return this.node("Cast", name, [value], { attributes: { to: int(DATA_TYPES[type]) } });
   }
 
   /** Appends a node with several outputs. An empty name skips an optional output. */

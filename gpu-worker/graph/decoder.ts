@@ -1,10 +1,9 @@
 import { BankBuilder } from "./adapter-bank.ts";
-import { type AttentionContext, groupedQueryAttention, toKvType } from "./attention.ts";
+import { type AttentionContext, groupedQueryAttention, rotaryConstants } from "./attention.ts";
 import { GraphBuilder } from "./builder.ts";
 import type { Graph, Value } from "./graph.ts";
 import { type Build, embedding, gatedMlp, residualNorm, type WeightSource } from "./layers.ts";
 import type { KvType, WeightLayout } from "./precision.ts";
-import { rotaryTable } from "./rotary.ts";
 import { rotatedWeights } from "./rotated-weights.ts";
 
 /** The shape of a llama-family decoder. Sizes are in elements, `contextLength` in tokens. */
@@ -109,16 +108,4 @@ function assemble(model: Omit<Build, "builder" | "bank">, adapterBank: boolean):
   builder.output(head(normed), "logits", "float32", ["wanted", config.vocab]);
   for (const { name, value } of presents) builder.output(value, name, model.kvType, kvShape);
   return builder.finish();
-}
-
-function rotaryConstants(build: Build): { cos: Value; sin: Value } {
-  const { builder, config } = build;
-  const shape = [config.contextLength, config.headDim / 2];
-  const table = (name: string, wave: (angle: number) => number) =>
-    toKvType(
-      build,
-      `${name}.cast`,
-      builder.weight(name, "float32", shape, async () => rotaryTable(config, wave)),
-    );
-  return { cos: table("rotary.cos", Math.cos), sin: table("rotary.sin", Math.sin) };
 }

@@ -2,6 +2,16 @@
 
 export type ElementType = "float32" | "float16" | "int32" | "int64" | "int8" | "uint8";
 
+/** TensorProto.DataType (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), as onnxruntime's C API numbers types too. */
+export const DATA_TYPES: Record<ElementType, number> = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  int32: 6,
+  int64: 7,
+  float16: 10,
+};
+
 /** A number is a fixed size, a string names a dynamic one. */
 export type Dimension = number | string;
 
@@ -44,9 +54,17 @@ export type Graph = {
   nodes: GraphNode[];
 };
 
-const BYTES: Record<ElementType, number> = { float32: 4, float16: 2, int32: 4, int64: 8, int8: 1, uint8: 1 };
+/** Bytes of one value. */
+export const TYPE_BYTES: Record<ElementType, number> = {
+  float32: 4,
+  float16: 2,
+  int32: 4,
+  int64: 8,
+  int8: 1,
+  uint8: 1,
+};
 
 /** Size of a constant in bytes. */
 export function byteLength({ type, shape }: Pick<Initializer, "type" | "shape">): number {
-  return shape.reduce((product, size) => product * size, BYTES[type]);
+  return shape.reduce((product, size) => product * size, TYPE_BYTES[type]);
 }

@@ -2,7 +2,7 @@ import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import {
   type Attribute,
   byteLength,
-  type ElementType,
+  DATA_TYPES,
   type Graph,
   type GraphNode,
   type Initializer,
@@ -14,8 +14,7 @@ import {
 const IR_VERSION = 10;
 const OPSETS = { "": 21, "com.microsoft": 1 };
 
-/** TensorProto.DataType, https://github.com/onnx/onnx/blob/main/onnx/onnx.proto. */
-const DATA_TYPES: Record<ElementType, number> = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, float16: 10 };
+/** AttributeProto.AttributeType. */
 const ATTRIBUTE_TYPES: Record<Attribute["kind"], number> = { float: 1, int: 2, string: 3, ints: 7 };
 const EXTERNAL = 1;
 

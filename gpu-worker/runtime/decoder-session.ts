@@ -23,6 +23,15 @@ export type DecoderBatch = {
   adapters?: readonly (BankRange | null)[];
 };
 
+export type DecoderSessionOptions = {
+  /** Adapters, for a graph that was built for them. */
+  bank?: AdapterBank;
+  /** Where keys and values are, and with them what computes; released with the session. Without it, this process' own memory. */
+  memory?: KvMemory;
+  /** The same decoder without a bank, in which nothing is computed for adapters that nobody has; forgotten when somebody has one. */
+  plain?: string | Uint8Array;
+};
+
 /** The decoder graph in onnxruntime. `run` blocks the calling thread, so it belongs in a worker thread. */
 export class DecoderSession {
   readonly config: DecoderConfig;
@@ -37,19 +46,13 @@ export class DecoderSession {
   /**
    * @param model the directory that `ensureDecoder` returned, or a whole model in memory.
    * @param threads physical cores to compute on; 0 lets onnxruntime choose.
-   * @param bank of adapters, for a graph that was built for one.
-   * @param memory where keys and values are, and with them what computes; released with the session.
-   * @param plain the same decoder without a bank, in which nothing is computed for adapters that nobody has; forgotten when somebody has
-   * one.
    * @throws OnnxRuntimeError where the model cannot be loaded
    */
   constructor(
     model: string | Uint8Array,
     config: DecoderConfig,
     threads = 0,
-    bank: AdapterBank | null = null,
-    memory: KvMemory = hostMemory(config),
-    plain: string | Uint8Array | null = null,
+    { bank, memory = hostMemory(config), plain }: DecoderSessionOptions = {},
   ) {
     const load = (source: string | Uint8Array) =>
       new Session(typeof source === "string" ? join(source, GRAPH_FILE) : source, {
@@ -57,12 +60,12 @@ export class DecoderSession {
         provider: memory.provider,
       });
     this.#session = load(model);
-    if (plain !== null) {
+    if (plain !== undefined) {
       this.#banked = this.#session;
       this.#session = load(plain);
     }
     this.config = config;
-    this.#bank = bank;
+    this.#bank = bank ?? null;
     this.#memory = memory;
   }
 

@@ -11,7 +11,7 @@ import {
 import { monotonicNow } from "../engine/clock.ts";
 import { answerWriter } from "./answer-writer.ts";
 import { Arrivals } from "./arrivals.ts";
-import { type Choice, Choices, type ChoicesListener, countPromptTokens } from "./choices.ts";
+import { type Choice, Choices, type ChoicesEnding, type ChoicesListener, countPromptTokens } from "./choices.ts";
 import { GenerationLog } from "./generation-log.ts";
 import { Grammars, type OpenGrammar } from "./grammars.ts";
 import { type ModelHost, toGenerations } from "./model-host.ts";
@@ -91,8 +91,7 @@ export class Generations {
     if (prepared === null) {
       discard(preparing);
       for (const { clock } of timed) clock.onEnd({ kind: "cancelled", completionTokens: 0 });
-      const ended = { generation: request.generation, promptTokens: 0, completionTokens: 0, state: STATES.cancelled };
-      this.#logger.info(ended, "generation ended");
+      this.#logEnd(request.generation, 0, { kind: "cancelled", completionTokens: 0 });
       left.abort();
       response.destroy();
       return;
@@ -110,17 +109,7 @@ export class Generations {
         this.#inFlight.delete(request.generation);
         if (ending.kind === "finished") host.metrics.choices.observe(generations.length);
         this.#log.end(request.generation, STATES[ending.kind], ending.completionTokens);
-        this.#logger.info(
-          {
-            generation: request.generation,
-            promptTokens,
-            ...ending,
-            kind: undefined,
-            error: undefined,
-            state: STATES[ending.kind],
-          },
-          "generation ended",
-        );
+        this.#logEnd(request.generation, promptTokens, ending);
         answer.end(ending);
       },
     };
@@ -146,6 +135,14 @@ export class Generations {
     const masked = format !== null && !engine.holdsToFormats;
     const grammars = masked ? await Promise.all(choicesOf(request).map(() => this.#grammars.open(format))) : [];
     return { engine, grammars };
+  }
+
+  #logEnd(generation: string, promptTokens: number, ending: ChoicesEnding): void {
+    const state = STATES[ending.kind];
+    this.#logger.info(
+      { generation, promptTokens, ...ending, kind: undefined, error: undefined, state },
+      "generation ended",
+    );
   }
 
   /** Has all that run fail, for the worker stops. */

@@ -31,7 +31,9 @@ describe.each(["fp32" as const, ...INT8_LAYOUTS])("a %s decoder with a bank of a
 
   beforeAll(async () => {
     bank = tinyBank(40);
-    session = new DecoderSession(await tinyDecoder(layout, TINY_CONFIG, { adapterBank: true }), TINY_CONFIG, 1, bank);
+    session = new DecoderSession(await tinyDecoder(layout, TINY_CONFIG, { adapterBank: true }), TINY_CONFIG, 1, {
+      bank,
+    });
     for (const updates of ADAPTERS) {
       const groups = Math.ceil(Math.max(...[...updates.values()].map(({ rank }) => rank)) / 16);
       const place = freeRange(bank.groups, places, groups) ?? expect.fail("The bank is full");
@@ -80,7 +82,7 @@ describe.each(["fp32" as const, ...INT8_LAYOUTS])("a %s decoder with a bank of a
   it("takes over from one without a bank in the middle of an answer, which goes on to the last bit as it would have", async () => {
     const plain = await tinyDecoder(layout);
     const banked = await tinyDecoder(layout, TINY_CONFIG, { adapterBank: true });
-    const joint = new DecoderSession(banked, TINY_CONFIG, 1, bank, undefined, plain);
+    const joint = new DecoderSession(banked, TINY_CONFIG, 1, { bank, plain });
     const cache = joint.allocate(2, TOKENS.length);
     joint.run({ cache, firstSlot: 0, tokens: [TOKENS.slice(0, 6)], computed: [0] });
     const adapters = [places[0] ?? null];

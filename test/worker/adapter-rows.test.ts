@@ -16,7 +16,7 @@ let one: BankedAdapter;
 let two: BankedAdapter;
 
 beforeAll(async () => {
-  session = new DecoderSession(await tinyDecoder(LAYOUT, TINY_CONFIG, { adapterBank: true }), TINY_CONFIG, 1, bank);
+  session = new DecoderSession(await tinyDecoder(LAYOUT, TINY_CONFIG, { adapterBank: true }), TINY_CONFIG, 1, { bank });
   one = { ...(await writeTinyUpdates(bank, LAYOUT, 0, tinyUpdates(11, 5), 2)), key: "content of one" };
   two = { ...(await writeTinyUpdates(bank, LAYOUT, 1, tinyUpdates(12, 20), 2)), key: "content of two" };
 });

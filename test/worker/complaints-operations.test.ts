@@ -1,7 +1,6 @@
-/** What users of other servers complain about (research/engine.md, section f), as promises: health, limits, memory. */
+/** What users of other servers complain about, as promises: health, limits, memory. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { z } from "zod";
 import { Engine } from "../../gpu-worker/engine/engine.ts";
@@ -9,16 +8,15 @@ import { kvPoolBytes } from "../../gpu-worker/engine/kv-pool.ts";
 import { DecoderSession } from "../../gpu-worker/runtime/decoder-session.ts";
 import { fetchDebugState } from "../../gpu-worker/server/debug-state.ts";
 import { GenerationLog } from "../../gpu-worker/server/generation-log.ts";
-import { serve } from "../../gpu-worker/server/serve.ts";
 import { samplingSchema } from "../../schema/api/chat.ts";
 import { GENERATIONS_PATH } from "../../schema/wire/generate.ts";
 import { startPacedWorker } from "../fixtures/paced-worker.ts";
 import { TINY_CONFIG, tinyDecoder, writeTinyModel } from "../fixtures/tiny-llama.ts";
 import { questionBody } from "../fixtures/tiny-server.ts";
 import { tinyTokenizer } from "../fixtures/tiny-tokenizer.ts";
+import { TINY_SECRET as SECRET, startTinyWorker } from "../fixtures/tiny-worker.ts";
 import { signedClient } from "./signed-client.ts";
 
-const SECRET = "a-secret-for-tests-only";
 const PATIENCE = { timeout: 10_000 };
 
 type Paced = Awaited<ReturnType<typeof startPacedWorker>>;
@@ -155,11 +153,9 @@ describe("memory", () => {
   });
 
   it("of a worker does not grow with the requests it has served, and its gauges are its state", async () => {
-    const place = { model: model.path, id: "tiny", host: "127.0.0.1", port: 0, secret: SECRET };
-    const limits = { threads: 1, rows: 4, queue: 64, queueTokens: 100_000, kvMemory: 8, prefixMemory: 1 };
-    const worker = await serve({ ...place, ...limits }, pino({ enabled: false }));
+    const limits = { queue: 64, queueTokens: 100_000, kvMemory: 8, prefixMemory: 1 };
+    const worker = await startTinyWorker(model.path, limits);
     onTestFinished(() => worker.close(1));
-    await worker.ready;
     const client = signedClient(worker.url, SECRET);
     const steering = { effective: {}, method: "none" };
     const sampling = { max_tokens: 2 };

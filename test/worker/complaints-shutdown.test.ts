@@ -1,4 +1,4 @@
-/** What users of other servers complain about (research/engine.md, section f), as promises: stopping a worker. */
+/** What users of other servers complain about, as promises: stopping a worker. */
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { get, IncomingMessage, type ServerResponse } from "node:http";

@@ -1,4 +1,4 @@
-/** What users of other servers complain about (research/engine.md, section f), as promises: running streams. */
+/** What users of other servers complain about, as promises: running streams. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Engine } from "../../gpu-worker/engine/engine.ts";
 import { DecoderSession } from "../../gpu-worker/runtime/decoder-session.ts";

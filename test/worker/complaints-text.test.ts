@@ -1,4 +1,4 @@
-/** What users of other servers complain about (research/engine.md, section f), as promises: the text that goes out. */
+/** What users of other servers complain about, as promises: the text that goes out. */
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

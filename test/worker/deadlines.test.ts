@@ -1,15 +1,13 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { Engine, type EngineEvent } from "../../gpu-worker/engine/engine.ts";
 import type { GenerationRequest } from "../../gpu-worker/engine/generation.ts";
 import { DecoderSession } from "../../gpu-worker/runtime/decoder-session.ts";
-import { type RunningWorker, serve } from "../../gpu-worker/server/serve.ts";
+import type { RunningWorker } from "../../gpu-worker/server/serve.ts";
 import { samplingSchema } from "../../schema/api/chat.ts";
 import { GENERATIONS_PATH } from "../../schema/wire/generate.ts";
 import { TINY_CONFIG, tinyDecoder, writeTinyModel } from "../fixtures/tiny-llama.ts";
 import { tinyTokenizer } from "../fixtures/tiny-tokenizer.ts";
+import { TINY_SECRET as SECRET, startTinyWorker, writeTinyProfile } from "../fixtures/tiny-worker.ts";
 import { ask, connectTo, counted } from "./remote-harness.ts";
 import { signedClient } from "./signed-client.ts";
 
@@ -96,7 +94,6 @@ describe("the engine", () => {
 });
 
 describe("a worker", () => {
-  const SECRET = "a-secret-for-tests-only";
   let model: Awaited<ReturnType<typeof writeTinyModel>>;
   let worker: RunningWorker;
   let count = 0;
@@ -104,15 +101,8 @@ describe("a worker", () => {
   beforeAll(async () => {
     model = await writeTinyModel();
     vi.stubEnv("ATTUNE_CACHE_DIR", model.directory);
-    const profile = join(model.directory, "profile.json");
-    await writeFile(
-      profile,
-      JSON.stringify({ template: "chatml", attributes: [{ name: "verbosity", default: null }] }),
-    );
-    const place = { model: model.path, profile, id: "tiny", host: "127.0.0.1", port: 0, secret: SECRET };
-    const limits = { threads: 1, rows: 1, queue: 4, queueTokens: 10_000, kvMemory: 64, prefixMemory: 0 };
-    worker = await serve({ ...place, ...limits }, pino({ enabled: false }));
-    await worker.ready;
+    const profile = await writeTinyProfile(model.directory, [{ name: "verbosity", default: null }]);
+    worker = await startTinyWorker(model.path, { profile, rows: 1, prefixMemory: 0 });
   });
   afterAll(async () => {
     await worker.close(5);

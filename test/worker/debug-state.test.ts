@@ -1,20 +1,19 @@
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { EngineClient } from "../../gpu-worker/engine/client.ts";
 import { failMask, sharedMask } from "../../gpu-worker/engine/token-mask.ts";
 import { DEBUG_STATE_PATH, type DebugState, fetchDebugState } from "../../gpu-worker/server/debug-state.ts";
-import { type RunningWorker, serve } from "../../gpu-worker/server/serve.ts";
+import type { RunningWorker } from "../../gpu-worker/server/serve.ts";
 import { samplingSchema } from "../../schema/api/chat.ts";
 import { GENERATIONS_PATH } from "../../schema/wire/generate.ts";
 import { runGeneration } from "../fixtures/run-generation.ts";
 import { TINY_CONFIG, tinyDecoder, writeTinyModel } from "../fixtures/tiny-llama.ts";
 import { tinyTokenizer } from "../fixtures/tiny-tokenizer.ts";
+import { TINY_SECRET as SECRET, startTinyWorker } from "../fixtures/tiny-worker.ts";
 import { signedClient } from "./signed-client.ts";
 
-const SECRET = "a-secret-for-tests-only";
 const QUESTION = "a question nobody else may read";
 
 describe("the state of a worker", () => {
@@ -25,10 +24,7 @@ describe("the state of a worker", () => {
   beforeAll(async () => {
     model = await writeTinyModel();
     vi.stubEnv("ATTUNE_CACHE_DIR", model.directory);
-    const place = { model: model.path, id: "tiny", host: "127.0.0.1", port: 0, secret: SECRET };
-    const limits = { threads: 1, rows: 1, queue: 4, queueTokens: 10_000, kvMemory: 64, prefixMemory: 16 };
-    worker = await serve({ ...place, ...limits }, pino({ enabled: false }));
-    await worker.ready;
+    worker = await startTinyWorker(model.path, { rows: 1 });
   });
   afterAll(async () => {
     await worker.close(5);

@@ -1,22 +1,17 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { type Choice, Choices, type ChoicesEnding } from "../../gpu-worker/server/choices.ts";
-import { type RunningWorker, type ServeOptions, serve } from "../../gpu-worker/server/serve.ts";
+import type { RunningWorker, ServeOptions } from "../../gpu-worker/server/serve.ts";
 import { usageSchema } from "../../schema/api/chat.ts";
-import type { Level, SteeringProfile } from "../../schema/attributes.ts";
+import type { Level } from "../../schema/attributes.ts";
 import { type EffectiveSteering, effectiveSteeringSchema } from "../../schema/steering.ts";
 import { parseFrameId } from "../../schema/wire/frames.ts";
 import { cancelPath, GENERATIONS_PATH } from "../../schema/wire/generate.ts";
 import { RECORDED } from "../fixtures/remote-traffic.ts";
 import { writeTinyModel } from "../fixtures/tiny-llama.ts";
+import { TINY_SECRET as SECRET, startTinyWorker, writeTinyProfile } from "../fixtures/tiny-worker.ts";
 import { connectTo, counted, DONE } from "./remote-harness.ts";
 import { signedClient } from "./signed-client.ts";
-
-const SECRET = "a-secret-for-tests-only";
-const PROFILE: SteeringProfile = { template: "chatml", attributes: [{ name: "verbosity", default: null }] };
 
 const steeredBy = (verbosity: Level, strength?: number): EffectiveSteering => ({
   effective: { verbosity },
@@ -33,13 +28,8 @@ let model: Awaited<ReturnType<typeof writeTinyModel>>;
 let [roomy, small]: RunningWorker[] = [];
 
 async function start(options: Pick<ServeOptions, "rows" | "queue">): Promise<RunningWorker> {
-  const profile = join(model.directory, "profile.json");
-  await writeFile(profile, JSON.stringify(PROFILE));
-  const place = { model: model.path, profile, id: "tiny", host: "127.0.0.1", port: 0, secret: SECRET };
-  const limits = { threads: 1, queueTokens: 10_000, kvMemory: 64, prefixMemory: 16 };
-  const worker = await serve({ ...place, ...limits, ...options }, pino({ enabled: false }));
-  await worker.ready;
-  return worker;
+  const profile = await writeTinyProfile(model.directory, [{ name: "verbosity", default: null }]);
+  return startTinyWorker(model.path, { profile, ...options });
 }
 
 beforeAll(async () => {

@@ -1,19 +1,18 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { bankGroupBytes } from "../../gpu-worker/runtime/adapter-bank.ts";
 import { ADAPTERS_PATH, adapterPath } from "../../gpu-worker/server/adapter-admin.ts";
 import type { AdapterState } from "../../gpu-worker/server/resident-adapter.ts";
-import { type RunningWorker, type ServeOptions, serve } from "../../gpu-worker/server/serve.ts";
+import type { RunningWorker, ServeOptions } from "../../gpu-worker/server/serve.ts";
 import { samplingSchema } from "../../schema/api/chat.ts";
 import type { SteeringProfile } from "../../schema/attributes.ts";
 import { GENERATIONS_PATH, WORKER_MODELS_PATH } from "../../schema/wire/generate.ts";
 import { TINY_ADAPTER_CONFIG, type TinyAdapterParts, tinyUpdates, writeTinyAdapter } from "../fixtures/tiny-adapter.ts";
 import { TINY_CONFIG, writeTinyModel } from "../fixtures/tiny-llama.ts";
+import { TINY_SECRET as SECRET, startTinyWorker } from "../fixtures/tiny-worker.ts";
 import { signedClient } from "./signed-client.ts";
 
-const SECRET = "a-secret-for-tests-only";
 const PROFILE: SteeringProfile = { template: "chatml", attributes: [{ name: "verbosity", default: 2 }] };
 const MEBIBYTE = 2 ** 20;
 /** Of 16 ranks each. */
@@ -35,14 +34,8 @@ beforeAll(async () => {
 });
 afterAll(() => model.remove());
 
-const start = async (options: Partial<ServeOptions> = {}) => {
-  const sizes = { threads: 1, rows: 8, queue: 8, queueTokens: 8000, kvMemory: 64, prefixMemory: 16, adapterMemory: 4 };
-  const address = { host: "127.0.0.1", port: 0, secret: SECRET };
-  const base = { model: model.path, id: "tiny", precision: "fp32" as const };
-  const worker = await serve({ ...base, ...address, ...sizes, ...options }, pino({ enabled: false }));
-  await worker.ready;
-  return worker;
-};
+const start = (options: Partial<ServeOptions> = {}) =>
+  startTinyWorker(model.path, { precision: "fp32", rows: 8, queue: 8, adapterMemory: 4, ...options });
 
 type Refusal = { error: { code: string; message: string } };
 

@@ -1,19 +1,16 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { GenerationRequest } from "../../gpu-worker/engine/generation.ts";
 import { Metrics } from "../../gpu-worker/server/metrics.ts";
 import { requestClock } from "../../gpu-worker/server/request-clock.ts";
-import { type RunningWorker, serve } from "../../gpu-worker/server/serve.ts";
+import type { RunningWorker } from "../../gpu-worker/server/serve.ts";
 import { samplingSchema, usageSchema } from "../../schema/api/chat.ts";
 import type { Level } from "../../schema/attributes.ts";
 import { deadlineExceeded } from "../../schema/wire/errors.ts";
 import { GENERATIONS_PATH } from "../../schema/wire/generate.ts";
 import { writeTinyModel } from "../fixtures/tiny-llama.ts";
+import { TINY_SECRET as SECRET, startTinyWorker, writeTinyProfile } from "../fixtures/tiny-worker.ts";
 import { signedClient } from "./signed-client.ts";
 
-const SECRET = "a-secret-for-tests-only";
 const LABELS = 'model_name="tiny",engine="0"';
 
 /** The samples of a scrape by name and labels. */
@@ -41,13 +38,8 @@ describe("a scrape after known traffic", () => {
   beforeAll(async () => {
     model = await writeTinyModel();
     vi.stubEnv("ATTUNE_CACHE_DIR", model.directory);
-    const profile = join(model.directory, "profile.json");
-    const attributes = [{ name: "verbosity", default: null }];
-    await writeFile(profile, JSON.stringify({ template: "chatml", attributes }));
-    const place = { model: model.path, profile, id: "tiny", host: "127.0.0.1", port: 0, secret: SECRET };
-    const limits = { threads: 1, rows: 4, queue: 4, queueTokens: 10_000, kvMemory: 64, prefixMemory: 16 };
-    worker = await serve({ ...place, ...limits }, pino({ enabled: false }));
-    await worker.ready;
+    const profile = await writeTinyProfile(model.directory, [{ name: "verbosity", default: null }]);
+    worker = await startTinyWorker(model.path, { profile });
   });
   afterAll(async () => {
     await worker.close(5);

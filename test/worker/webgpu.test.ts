@@ -89,7 +89,7 @@ async function busyHour(session: DecoderSession): Promise<Map<string, Answer>> {
 
 async function open(provider: Provider, kvType: KvType): Promise<DecoderSession> {
   const model = await tinyDecoder("fp32", TINY_CONFIG, { kvType });
-  return new DecoderSession(model, TINY_CONFIG, 1, null, await deviceMemory(TINY_CONFIG, provider, kvType));
+  return new DecoderSession(model, TINY_CONFIG, 1, { memory: await deviceMemory(TINY_CONFIG, provider, kvType) });
 }
 
 let expected: Map<string, Answer>;
@@ -125,7 +125,7 @@ describe.skipIf(!HAS_WEBGPU)("a decoder on WebGPU", () => {
 
   it("stays close to float32 with weights as int8", SLOW, async () => {
     const memory = await deviceMemory(TINY_CONFIG, "webgpu", "float32");
-    const session = new DecoderSession(await tinyDecoder("int8-blocks"), TINY_CONFIG, 1, null, memory);
+    const session = new DecoderSession(await tinyDecoder("int8-blocks"), TINY_CONFIG, 1, { memory });
     const cache = session.allocate(1, CONVERSATION.length);
     const logits = session.run({ cache, firstSlot: 0, tokens: [CONVERSATION], computed: [0] });
     const exact = referenceLogits(TINY_CONFIG, tinyWeights(), CONVERSATION).at(-1) ?? [];
@@ -141,8 +141,8 @@ describe.skipIf(!HAS_WEBGPU)("a decoder on WebGPU", () => {
     const model = await tinyDecoder("fp32", TINY_CONFIG, { adapterBank: true });
     const memory = await deviceMemory(TINY_CONFIG, "webgpu", "float32");
     const sessions = [
-      new DecoderSession(model, TINY_CONFIG, 1, bank, memory),
-      new DecoderSession(model, TINY_CONFIG, 1, bank),
+      new DecoderSession(model, TINY_CONFIG, 1, { bank, memory }),
+      new DecoderSession(model, TINY_CONFIG, 1, { bank }),
     ];
     const caches = sessions.map((session) => session.allocate(2, 8));
     for (const [step, seed] of [11, 12].entries()) {

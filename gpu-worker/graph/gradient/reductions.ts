@@ -1,5 +1,5 @@
 import { int } from "../builder.ts";
-import type { Value } from "../graph.ts";
+import { DATA_TYPES, type Value } from "../graph.ts";
 import { intAttribute, reducedAxes } from "./infer-shapes.ts";
 import type { Pullback, Rule } from "./pullback.ts";
 import { productOf } from "./shape.ts";
@@ -27,7 +27,8 @@ function count(back: Pullback): Value {
   return toFloat(back, ratio);
 }
 
-const toFloat = (back: Pullback, value: Value): Value => back.emit("Cast", [value], { attributes: { to: int(1) } });
+const toFloat = (back: Pullback, value: Value): Value =>
+  back.emit("Cast", [value], { attributes: { to: int(DATA_TYPES.float32) } });
 
 /** Where several elements are the largest, they share the cotangent. */
 const max: Rule = (back) =>

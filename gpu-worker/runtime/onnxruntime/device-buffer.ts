@@ -1,9 +1,8 @@
+import { DATA_TYPES, TYPE_BYTES } from "../../graph/graph.ts";
 import type { KvType } from "../../graph/precision.ts";
 import { type Handle, onnxruntime } from "./library.ts";
 import type { Session } from "./session.ts";
-import { type BoundTensor, ELEMENT_TYPES } from "./tensor.ts";
-
-const BYTES: Record<KvType, number> = { float32: 4, float16: 2 };
+import type { BoundTensor } from "./tensor.ts";
 
 /** Memory of the device that a session computes on. */
 export class DeviceBuffer {
@@ -19,8 +18,8 @@ export class DeviceBuffer {
     const { allocateTensor } = onnxruntime();
     this.#session = session;
     this.#type = type;
-    this.bytes = size * BYTES[type];
-    this.#tensor = allocateTensor(session.allocator, BigInt64Array.of(BigInt(size)), 1, ELEMENT_TYPES[type]);
+    this.bytes = size * TYPE_BYTES[type];
+    this.#tensor = allocateTensor(session.allocator, BigInt64Array.of(BigInt(size)), 1, DATA_TYPES[type]);
   }
 
   /**
@@ -29,7 +28,7 @@ export class DeviceBuffer {
    */
   view(shape: readonly number[]): BoundTensor {
     const { createTensor, dataOf } = onnxruntime();
-    const bytes = shape.reduce((product, length) => product * length, BYTES[this.#type]);
+    const bytes = shape.reduce((product, length) => product * length, TYPE_BYTES[this.#type]);
     if (bytes > this.bytes) throw new RangeError(`A tensor of shape [${shape}] is larger than its buffer`);
     const handle = createTensor(
       this.#session.memory,
@@ -37,7 +36,7 @@ export class DeviceBuffer {
       bytes,
       BigInt64Array.from(shape, BigInt),
       shape.length,
-      ELEMENT_TYPES[this.#type],
+      DATA_TYPES[this.#type],
     );
     this.#views.push(handle);
     return { handle };

@@ -66,11 +66,14 @@ export class Binding {
     this.input(name, isInPlace ? known : this.#keep(name, new Tensor(data, shape)));
   }
 
-  /** Where the graph writes a float32 output; the same memory for the same shape, until the binding is released. */
+  /** Where the graph writes a float32 output: the same memory each time, as long as the output fits into it. */
   result(name: string, shape: readonly number[]): Float32Array {
     const known = this.#own.get(name);
     if (known?.data instanceof Float32Array && isSameShape(known.shape, shape)) return known.data;
-    const data = new Float32Array(shape.reduce((product, length) => product * length, 1));
+    const size = shape.reduce((product, length) => product * length, 1);
+    const memory = known?.data.buffer;
+    const fits = memory !== undefined && memory.byteLength >= size * Float32Array.BYTES_PER_ELEMENT;
+    const data = fits ? new Float32Array(memory, 0, size) : new Float32Array(size);
     this.output(name, this.#keep(name, new Tensor(data, shape)));
     return data;
   }

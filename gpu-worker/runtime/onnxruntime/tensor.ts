@@ -1,13 +1,11 @@
+import { DATA_TYPES } from "../../graph/graph.ts";
 import { type Handle, onnxruntime } from "./library.ts";
 
 export type TensorArray = Float32Array | Int32Array | BigInt64Array;
 
-/** ONNXTensorElementDataType. */
-export const ELEMENT_TYPES = { float32: 1, int32: 6, int64: 7, float16: 10 };
-
 function elementType(data: TensorArray): number {
-  if (data instanceof Float32Array) return ELEMENT_TYPES.float32;
-  return data instanceof Int32Array ? ELEMENT_TYPES.int32 : ELEMENT_TYPES.int64;
+  if (data instanceof Float32Array) return DATA_TYPES.float32;
+  return data instanceof Int32Array ? DATA_TYPES.int32 : DATA_TYPES.int64;
 }
 
 /** What a session can be bound to. */

@@ -1,22 +1,11 @@
 import { open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { float, GraphBuilder, int } from "../../../gpu-worker/graph/builder.ts";
-import type { DecoderConfig } from "../../../gpu-worker/graph/decoder.ts";
+import { type AttentionContext, groupedQueryAttention, rotaryConstants } from "../../../gpu-worker/graph/attention.ts";
+import { GraphBuilder, int } from "../../../gpu-worker/graph/builder.ts";
+import { type DecoderConfig, presentName } from "../../../gpu-worker/graph/decoder.ts";
 import type { Graph, Value } from "../../../gpu-worker/graph/graph.ts";
-import {
-  type Build,
-  embedding,
-  gatedMlp,
-  linear,
-  MICROSOFT,
-  residualNorm,
-  type WeightSource,
-} from "../../../gpu-worker/graph/layers.ts";
-import { rotaryTable } from "../../../gpu-worker/graph/rotary.ts";
+import { type Build, embedding, gatedMlp, residualNorm, type WeightSource } from "../../../gpu-worker/graph/layers.ts";
 import { serialiseGraph } from "../../../gpu-worker/graph/serialise.ts";
-
-/** TensorProto.DataType. */
-const INT32 = 6;
 
 /** The largest context a cell needs; a shared key/value buffer is as long. */
 const CONTEXT = 2048;
@@ -30,16 +19,13 @@ const WEIGHTS_FILE = "model_quantized.onnx_data";
  * logits of the last token only. Same int8 weights as ours.
  */
 function groupQueryDecoder(config: DecoderConfig, source: WeightSource): Graph {
-  const { heads, kvHeads, headDim, hidden, vocab } = config;
+  const { kvHeads, headDim, vocab } = config;
   const builder = new GraphBuilder("decoder");
   const build: Build = { builder, config, source, layout: "int8-blocks", kvType: "float32" };
   const ids = builder.input("input_ids", "int64", ["batch_size", "sequence_length"]);
   const mask = builder.input("attention_mask", "int64", ["batch_size", "total_sequence_length"]);
   const pastShape = ["batch_size", kvHeads, "past_sequence_length", headDim];
-  const lengths = maskLengths(builder, mask);
-  const table = (name: string, wave: (angle: number) => number) =>
-    builder.weight(name, "float32", [config.contextLength, headDim / 2], async () => rotaryTable(config, wave));
-  const tables = [table("rotary.cos", Math.cos), table("rotary.sin", Math.sin)];
+  const context = { ...maskLengths(builder, mask), ...rotaryConstants(build) };
 
   const { hidden: embedded, head } = embedding(build, ids);
   let residual = embedded;
@@ -47,41 +33,19 @@ function groupQueryDecoder(config: DecoderConfig, source: WeightSource): Graph {
   const presents: { name: string; value: Value }[] = [];
   for (let layer = 0; layer < config.layers; layer++) {
     const name = `model.layers.${layer}`;
-    const past = ["key", "value"].map((kind) =>
-      builder.input(`past_key_values.${layer}.${kind}`, "float32", pastShape),
-    );
+    const past = {
+      key: builder.input(`past_key_values.${layer}.key`, "float32", pastShape),
+      value: builder.input(`past_key_values.${layer}.value`, "float32", pastShape),
+    };
     const before = residualNorm(build, `${name}.input_layernorm`, residual, delta);
-    const qkv = linear(
-      build,
-      `${name}.qkv`,
-      "normed",
-      before.normed,
-      { inputs: hidden, outputs: (heads + 2 * kvHeads) * headDim },
-      ["q_proj", "k_proj", "v_proj"].map((projection) => `${name}.self_attn.${projection}`),
-    );
-    const none = { name: "" };
-    const [mixed, key, value] = builder.nodes(
-      "GroupQueryAttention",
-      `${name}.attention`,
-      [qkv, none, none, ...past, ...lengths, ...tables],
-      ["mixed", "key", "value"],
-      {
-        domain: MICROSOFT,
-        attributes: {
-          num_heads: int(heads),
-          kv_num_heads: int(kvHeads),
-          scale: float(1 / Math.sqrt(headDim)),
-          do_rotary: int(1),
-        },
-      },
-    );
-    const attention = linear(build, `${name}.o`, "inner", mixed, { inputs: heads * headDim, outputs: hidden }, [
-      `${name}.self_attn.o_proj`,
-    ]);
-    const between = residualNorm(build, `${name}.post_attention_layernorm`, before.sum, attention);
+    const attention = groupedQueryAttention(build, `${name}.self_attn`, before, past, context);
+    const between = residualNorm(build, `${name}.post_attention_layernorm`, before.sum, attention.output);
     delta = gatedMlp(build, `${name}.mlp`, between.normed);
     residual = between.sum;
-    presents.push({ name: `present.${layer}.key`, value: key }, { name: `present.${layer}.value`, value });
+    presents.push(
+      { name: presentName(layer, "key"), value: attention.key },
+      { name: presentName(layer, "value"), value: attention.value },
+    );
   }
   const last = builder.integers("last", [-1]);
   const ofLast = (name: string, value: Value) =>
@@ -94,16 +58,16 @@ function groupQueryDecoder(config: DecoderConfig, source: WeightSource): Graph {
   return builder.finish();
 }
 
-/** [tokens of each row − 1, tokens of the longest], int32, as GroupQueryAttention wants them. */
-function maskLengths(builder: GraphBuilder, mask: Value): Value[] {
-  const cast = (name: string, value: Value) => builder.node("Cast", name, [value], { attributes: { to: int(INT32) } });
+/** What attention wants to know of the rows' lengths. */
+function maskLengths(builder: GraphBuilder, mask: Value): Pick<AttentionContext, "lastPositions" | "longest"> {
   const one = builder.integers("one", [1]);
   const counts = builder.node("ReduceSum", "mask.count", [mask, one], { attributes: { keepdims: int(0) } });
   const total = builder.node("Gather", "mask.total", [
     builder.node("Shape", "mask.shape", [mask]),
     builder.constant("second", "int64", [], BigInt64Array.of(1n)),
   ]);
-  return [cast("lengths", builder.node("Sub", "mask.last", [counts, one])), cast("total", total)];
+  const last = builder.node("Sub", "mask.last", [counts, one]);
+  return { lastPositions: builder.cast("lengths", last, "int32"), longest: builder.cast("total", total, "int32") };
 }
 
 /** Writes that decoder, and what the two libraries want beside it, into `directory`, which has a folder `onnx`. */

@@ -17,6 +17,11 @@ async function turnsOf(row: object): Promise<object[][]> {
   return conversations.map(({ turns }) => turns.map(({ id: _, ...turn }) => turn));
 }
 
+const pandaLm = (annotator1: number, annotator2: number, annotator3: number) => {
+  const judgements = { annotator1, annotator2, annotator3 };
+  return { idx: 0, instruction: "Hi", input: "", response1: "A", response2: "B", ...judgements };
+};
+
 describe("HelpSteer", () => {
   test("labels the answer with its attributes", async () => {
     const row = {
@@ -116,16 +121,7 @@ describe("other sets", () => {
     ],
     [
       "PandaLM, two of three",
-      {
-        idx: 0,
-        instruction: "Hi",
-        input: "",
-        response1: "A",
-        response2: "B",
-        annotator1: 1,
-        annotator2: 0,
-        annotator3: 1,
-      },
+      pandaLm(1, 0, 1),
       [
         [question("Hi"), answer("A", { rank: 0 })],
         [question("Hi"), answer("B", { rank: 1 })],
@@ -133,16 +129,7 @@ describe("other sets", () => {
     ],
     [
       "PandaLM, three ways",
-      {
-        idx: 0,
-        instruction: "Hi",
-        input: "",
-        response1: "A",
-        response2: "B",
-        annotator1: 1,
-        annotator2: 0,
-        annotator3: 2,
-      },
+      pandaLm(1, 0, 2),
       [
         [question("Hi"), answer("A", { rank: 0 })],
         [question("Hi"), answer("B", { rank: 0 })],
