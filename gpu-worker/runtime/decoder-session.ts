@@ -28,20 +28,19 @@ export type DecoderSessionOptions = {
   bank?: AdapterBank;
   /** Where keys and values are, and with them what computes; released with the session. Without it, this process' own memory. */
   memory?: KvMemory;
-  /** The same decoder without a bank, in which nothing is computed for adapters that nobody has; forgotten when somebody has one. */
+  /** The same decoder without a bank: it computes the batches in which nobody has an adapter. */
   plain?: string | Uint8Array;
 };
 
 /** The decoder graph in onnxruntime. `run` blocks the calling thread, so it belongs in a worker thread. */
 export class DecoderSession {
   readonly config: DecoderConfig;
-  /** What computes: a decoder without a bank, where there is one, until the first row has an adapter. */
-  #session: Session;
-  /** The decoder with a bank, until it takes over. */
-  #banked: Session | null = null;
+  readonly #session: Session;
+  /** The same without a bank, for batches that need none. */
+  readonly #plain: Session | null;
   readonly #memory: KvMemory;
   readonly #bank: AdapterBank | null;
-  readonly #caches = new Map<KvCache, Map<KvWindow, Binding>>();
+  readonly #caches = new Map<KvCache, Map<Session, Map<KvWindow, Binding>>>();
 
   /**
    * @param model the directory that `ensureDecoder` returned, or a whole model in memory.
@@ -60,10 +59,7 @@ export class DecoderSession {
         provider: memory.provider,
       });
     this.#session = load(model);
-    if (plain !== undefined) {
-      this.#banked = this.#session;
-      this.#session = load(plain);
-    }
+    this.#plain = plain === undefined ? null : load(plain);
     this.config = config;
     this.#bank = bank ?? null;
     this.#memory = memory;
@@ -86,7 +82,9 @@ export class DecoderSession {
   }
 
   free(cache: KvCache): void {
-    for (const binding of this.#caches.get(cache)?.values() ?? []) binding.release();
+    for (const bindings of this.#caches.get(cache)?.values() ?? []) {
+      for (const binding of bindings.values()) binding.release();
+    }
     this.#caches.delete(cache);
     cache.release();
   }
@@ -119,13 +117,13 @@ export class DecoderSession {
   }
 
   #pass({ cache, firstSlot, tokens, computed, logitRows, adapters }: DecoderBatch): Float32Array {
-    if (adapters?.some((adapter) => adapter !== null)) this.#takeBank();
+    const session = adapters?.some((adapter) => adapter !== null) ? this.#session : (this.#plain ?? this.#session);
     const rows = tokens.length;
     const count = tokens[0]?.length ?? 0;
     const lengths = computed.map((past) => past + count);
     const wanted = logitRows ?? tokens.map((_, row) => (row + 1) * count - 1);
     return cache.pass({ firstSlot, computed, count }, (window) => {
-      const binding = this.#binding(cache, window);
+      const binding = this.#binding(session, cache, window);
       binding.feed("input_ids", BigInt64Array.from(tokens.flat(), BigInt), [rows, count]);
       binding.feed(
         "last_positions",
@@ -134,31 +132,21 @@ export class DecoderSession {
       );
       binding.feed("longest", Int32Array.of(Math.max(...lengths)), []);
       binding.feed("logit_rows", BigInt64Array.from(wanted, BigInt), [wanted.length]);
-      if (this.#banked === null) this.#bank?.feed(binding, adapters ?? computed.map(() => null), count);
+      if (session === this.#session) this.#bank?.feed(binding, adapters ?? computed.map(() => null), count);
       const logits = binding.result("logits", [wanted.length, this.config.vocab]);
       binding.run();
       return logits;
     });
   }
 
-  /** The decoder with a bank computes from now on: two sessions in turn would get in each other's way, for their threads wait busily. */
-  #takeBank(): void {
-    if (this.#banked === null) return;
-    for (const bindings of this.#caches.values()) {
-      for (const binding of bindings.values()) binding.release();
-      bindings.clear();
-    }
-    this.#session.release();
-    this.#session = this.#banked;
-    this.#banked = null;
-  }
-
-  #binding(cache: KvCache, window: KvWindow): Binding {
-    const bindings = this.#caches.get(cache);
-    if (bindings === undefined) throw new Error("These keys and values are not this session's");
+  #binding(session: Session, cache: KvCache, window: KvWindow): Binding {
+    const sessions = this.#caches.get(cache);
+    if (sessions === undefined) throw new Error("These keys and values are not this session's");
+    const bindings = sessions.get(session) ?? new Map<KvWindow, Binding>();
+    sessions.set(session, bindings);
     const known = bindings.get(window);
     if (known !== undefined) return known;
-    const binding = new Binding(this.#session);
+    const binding = new Binding(session);
     for (const [layer, { key, value }] of window.layers.entries()) {
       for (const [kind, tensor] of [["key", key] as const, ["value", value] as const]) {
         binding.input(pastName(layer, kind), tensor);
@@ -172,7 +160,7 @@ export class DecoderSession {
   release(): void {
     for (const cache of [...this.#caches.keys()]) this.free(cache);
     this.#session.release();
-    this.#banked?.release();
+    this.#plain?.release();
     this.#memory.release();
   }
 }

@@ -27,7 +27,7 @@ export async function answerAdmin(
   if (adapters === null) {
     throw new AttuneError("not_found", "This worker takes no adapters: start it with --adapter-memory.");
   }
-  const name = decodeURIComponent(path.slice(ADAPTERS_PATH.length + 1));
+  const name = nameIn(path);
   if (method === "DELETE" && name !== "") return adapters.remove(name);
   if (name !== "") return null;
   if (method === "POST") {
@@ -39,4 +39,14 @@ export async function answerAdmin(
   const data = adapters.list();
   const bytes = data.reduce((total, adapter) => total + adapter.bytes, 0);
   return { data, memory: { bytes, cap_bytes: adapters.capBytes } };
+}
+
+/** The adapter that a path is about, "" where it is about all. */
+function nameIn(path: string): string {
+  const name = path.slice(ADAPTERS_PATH.length + 1);
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    throw new AttuneError("invalid_request", `${name} is not a name in a URL: escape a percent sign as %25.`);
+  }
 }

@@ -79,17 +79,21 @@ describe.each(["fp32" as const, ...INT8_LAYOUTS])("a %s decoder with a bank of a
     without.release();
   });
 
-  it("takes over from one without a bank in the middle of an answer, which goes on to the last bit as it would have", async () => {
+  it("computes in turn with one without a bank, and every answer is to the last bit what it would be alone", async () => {
     const plain = await tinyDecoder(layout);
     const banked = await tinyDecoder(layout, TINY_CONFIG, { adapterBank: true });
     const joint = new DecoderSession(banked, TINY_CONFIG, 1, { bank, plain });
-    const cache = joint.allocate(2, TOKENS.length);
-    joint.run({ cache, firstSlot: 0, tokens: [TOKENS.slice(0, 6)], computed: [0] });
+    const cache = joint.allocate(2, TOKENS.length + 2);
     const adapters = [places[0] ?? null];
+    joint.run({ cache, firstSlot: 0, tokens: [TOKENS.slice(0, 6)], computed: [0] });
     const adapted = joint.run({ cache, firstSlot: 1, tokens: [TOKENS], computed: [0], adapters });
     expect(Float32Array.from(adapted)).toEqual(logitsOf(places[0] ?? null));
     const rest = joint.run({ cache, firstSlot: 0, tokens: [TOKENS.slice(6)], computed: [6] });
     expect(Float32Array.from(rest)).toEqual(logitsOf(null));
+    const steps = { cache, firstSlot: 0, tokens: [[1], [1]], computed: [TOKENS.length, TOKENS.length] };
+    const together = Float32Array.from(joint.run({ ...steps, adapters: [null, places[0] ?? null] }));
+    const alone = joint.run({ ...steps, tokens: [[1]], computed: [TOKENS.length] });
+    expect(Float32Array.from(alone)).toEqual(together.subarray(0, TINY_CONFIG.vocab));
     joint.release();
   });
 

@@ -223,6 +223,7 @@ describe("a worker with room for adapters", () => {
     expect(await add(worker, "tiny", first)).toMatchObject({ status: 409 });
     expect((await list(worker)).map(({ name }) => name).sort()).toEqual(["one", "two"]);
     expect(await ask(worker, "wrong")).toMatchObject({ status: 404 });
+    expect(await call(worker, "DELETE", `${ADAPTERS_PATH}/%`)).toMatchObject({ status: 400 });
   });
 
   it("does nothing without a signature", async () => {

@@ -101,6 +101,7 @@ function openLibrary() {
     setOptimisation: checked(23, "void *options, int level"),
     setIntraOpThreads: checked(24, "void *options, int threads"),
     setInterOpThreads: checked(25, "void *options, int threads"),
+    setEntry: checked(130, "void *options, const char *key, const char *value"),
     appendProvider: checked(
       216,
       "void *options, const char *name, const char **keys, const char **values, size_t settings",
@@ -155,6 +156,8 @@ export function sessionOptions({ threads, provider, quiet = false, memoryPattern
     if (!memoryPattern) ort.disableMemoryPattern(options);
     ort.setIntraOpThreads(options, threads);
     ort.setInterOpThreads(options, 1);
+    // Threads wait busily within a run only: between two they would take the cores of other sessions, and of who feeds this one.
+    ort.setEntry(options, "session.force_spinning_stop", "1");
     if (provider === "webgpu") ort.appendProvider(options, "WebGPU", [], [], 0);
   } catch (error) {
     ort.releaseOptions(options);
