@@ -1,15 +1,20 @@
-import type { ApiKey } from "./auth/store.ts";
+import type { Administrator } from "./admin/administrate.ts";
+import type { Principal } from "./auth/principal.ts";
 import type { ProjectLimiter } from "./limits/project-limiter.ts";
 
 declare global {
   namespace Cloudflare {
-    /** What `wrangler.toml` binds, and the two secrets it names. */
+    /** What `wrangler.toml` binds, and the secrets it names. */
     interface Env {
       DB: D1Database;
       PROJECT_LIMITER: DurableObjectNamespace<ProjectLimiter>;
       WORKER_URL: string;
       WORKER_SECRET: string;
       KEY_PEPPER: string;
+      /** Accepted beside `KEY_PEPPER`, while keys move from one pepper to another. */
+      KEY_PEPPER_OTHER?: string;
+      /** Opens all of /admin/v1; without it only keys with the scope `admin` do, each for its project. */
+      ADMIN_TOKEN?: string;
     }
   }
 }
@@ -19,7 +24,9 @@ export type Edge = {
   Bindings: Cloudflare.Env;
   Variables: {
     requestId: string;
-    /** Set by `authenticate`, which runs before every route under /v1. */
-    apiKey: ApiKey;
+    /** Set by `authenticate`, which runs before every route under /v1 but /v1/sessions. */
+    principal: Principal;
+    /** Set by `administrate`, which runs before every route under /admin/v1. */
+    administrator: Administrator;
   };
 };

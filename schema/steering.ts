@@ -4,9 +4,10 @@ import { attributeLevelsSchema, attributeSchema, levelSchema, strengthSchema } f
 /** How the levels reach the model: as the trained label line, as an instruction in words, or not at all. */
 const steeringMethodSchema = z.enum(["label_line", "words", "none"]);
 
-const clampReasonSchema = z.enum(["preset_min", "preset_max", "preset_locked"]);
+/** Whose bound decided, the preset's or the key's, and which end of it. */
+const clampReasonSchema = z.enum(["preset_min", "preset_max", "preset_locked", "key_min", "key_max", "key_locked"]);
 
-/** A level that was asked for and not given, and the bound that decided. */
+/** A level that request or preset asked for and that was not given, and the bound that decided. */
 const clampSchema = z.strictObject({
   attribute: attributeSchema,
   requested: levelSchema.nullable(),
@@ -16,7 +17,7 @@ const clampSchema = z.strictObject({
 export type Clamp = z.infer<typeof clampSchema>;
 
 /**
- * Effective steering: what was really applied after request ∩ preset, echoed as `steer` in every answer.
+ * Effective steering: what was really applied after request ∩ preset ∩ key bounds, echoed as `steer` in every answer.
  * `effective` holds exactly the levels that reached the model.
  */
 export const effectiveSteeringSchema = z.strictObject({

@@ -1,8 +1,10 @@
 import { cryptoRandomBytes, encodeBase62, type RandomBytes, randomBase62 } from "../base62.ts";
 
-export type KeyKind = "live" | "test";
+/** Secret (`sk`) or publishable (`pk`), of production or of tests. */
+export type KeyPrefix = "sk_live" | "sk_test" | "pk_live" | "pk_test";
 
-const KEY = /^sk_(?:live|test)_[0-9A-Za-z]{36}$/;
+const KEY = /^(?:sk|pk)_(?:live|test)_[0-9A-Za-z]{36}$/;
+const PREFIX_LENGTH = "sk_live".length;
 /** 30 base62 characters are 178 bits. */
 const RANDOM_LENGTH = 30;
 const CHECKSUM_LENGTH = 6;
@@ -19,9 +21,9 @@ function crc32(text: string): number {
   return ~crc >>> 0;
 }
 
-/** A new secret key: `sk_live_` or `sk_test_`, 30 random characters, and the CRC-32 of all that in 6. */
-export function createKey(kind: KeyKind, randomBytes: RandomBytes = cryptoRandomBytes): string {
-  const body = `sk_${kind}_${randomBase62(RANDOM_LENGTH, randomBytes)}`;
+/** A new key: `sk_live_` or another prefix, 30 random characters, and the CRC-32 of all that in 6. */
+export function createKey(prefix: KeyPrefix, randomBytes: RandomBytes = cryptoRandomBytes): string {
+  const body = `${prefix}_${randomBase62(RANDOM_LENGTH, randomBytes)}`;
   return body + encodeBase62(crc32(body), CHECKSUM_LENGTH);
 }
 
@@ -37,10 +39,27 @@ export function hasValidChecksum(key: string): boolean {
   return key.slice(-CHECKSUM_LENGTH) === encodeBase62(crc32(body), CHECKSUM_LENGTH);
 }
 
+const toHex = (bytes: ArrayBuffer) =>
+  Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
 /** What is stored of a key: HMAC-SHA-256(pepper, key) in hex. The database alone does not reveal or verify a key. */
 export async function hashKey(pepper: string, key: string): Promise<string> {
   const algorithm = { name: "HMAC", hash: "SHA-256" };
   const hmacKey = await crypto.subtle.importKey("raw", encoder.encode(pepper), algorithm, false, ["sign"]);
-  const mac = await crypto.subtle.sign("HMAC", hmacKey, encoder.encode(key));
-  return Array.from(new Uint8Array(mac), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return toHex(await crypto.subtle.sign("HMAC", hmacKey, encoder.encode(key)));
+}
+
+/** What a key's row says of its secret. */
+export async function describeSecret(pepper: string, secret: string) {
+  return {
+    hash: await hashKey(pepper, secret),
+    pepperId: await pepperIdOf(pepper),
+    prefix: secret.slice(0, PREFIX_LENGTH),
+    lastFour: secret.slice(-4),
+  };
+}
+
+/** Eight hex digits that tell peppers apart and say nothing else about them. */
+export async function pepperIdOf(pepper: string): Promise<string> {
+  return (await hashKey(pepper, "pepper id")).slice(0, 8);
 }

@@ -1,38 +1,115 @@
-import { eq } from "drizzle-orm";
+import { and, eq, inArray, or } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
+import type { KeyKind, Scope } from "../../schema/api/keys.ts";
+import type { Bounds } from "../../schema/attributes.ts";
 import { apiKeys } from "../../schema/database/tables.ts";
 import { ExpiringCache } from "../expiring-cache.ts";
 import type { Limits } from "../limits/window.ts";
+import { hashKey, pepperIdOf } from "./key.ts";
 
 /** What a request may do, as its key says. */
-export type ApiKey = { id: string; projectId: string; limits: Limits; revoked: boolean };
+export type ApiKey = {
+  id: string;
+  projectId: string;
+  kind: KeyKind;
+  limits: Limits;
+  scopes: readonly Scope[];
+  bounds: Bounds;
+  models: readonly string[] | null;
+  presets: readonly string[] | null;
+  origins: readonly string[];
+  /** Unix seconds; `null`: never. */
+  expiresAt: number | null;
+  revoked: boolean;
+};
 
-/** Upper bound on how long a revoked key still works in an isolate that has seen it. */
-const known = new ExpiringCache<ApiKey>({ capacity: 10_000, lifetimeMs: 30_000 });
+/** A key, found by one of its secrets. `worksUntil` (Unix seconds) is set where a rotation replaced that secret. */
+export type FoundKey = { key: ApiKey; worksUntil: number | null };
+
+type Row = typeof apiKeys.$inferSelect;
+type Environment = Pick<Cloudflare.Env, "DB" | "KEY_PEPPER" | "KEY_PEPPER_OTHER">;
+
+/** Upper bound on how long an isolate goes by what it has seen of a key: then a revocation, or any other change, holds everywhere. */
+const LIFETIME_MS = 30_000;
+const bySecret = new ExpiringCache<FoundKey>({ capacity: 10_000, lifetimeMs: LIFETIME_MS });
+const byId = new ExpiringCache<ApiKey>({ capacity: 10_000, lifetimeMs: LIFETIME_MS });
 
 /** Hashes that no key has. Apart from the hits, so that guessing cannot push them out. */
 const unknown = new ExpiringCache<true>({ capacity: 1_000, lifetimeMs: 5_000 });
 
+const toApiKey = (row: Row): ApiKey => ({
+  id: row.id,
+  projectId: row.projectId,
+  kind: row.kind,
+  limits: { requests: row.requestsPerMinute, tokens: row.tokensPerMinute },
+  scopes: row.scopes,
+  bounds: row.bounds,
+  models: row.models,
+  presets: row.presets,
+  origins: row.origins,
+  expiresAt: row.expiresAt,
+  revoked: row.revokedAt !== null,
+});
+
 /**
- * The key with this hash, or `null`.
+ * The key that has this secret, or `null`. Where it is hashed under the other pepper, its hash is renewed under the present one.
  *
  * @param now Unix milliseconds.
+ * @param later keeps the Worker alive for what the caller need not wait for
  */
-export async function findKey(database: D1Database, hash: string, now: number): Promise<ApiKey | null> {
-  const cached = known.get(hash, now);
+export async function findKeyBySecret(
+  env: Environment,
+  secret: string,
+  now: number,
+  later: (work: Promise<void>) => void,
+): Promise<FoundKey | null> {
+  const hash = await hashKey(env.KEY_PEPPER, secret);
+  const cached = bySecret.get(hash, now);
   if (cached !== undefined) return cached;
   if (unknown.get(hash, now)) return null;
-  const row = await drizzle(database).select().from(apiKeys).where(eq(apiKeys.hash, hash)).get();
+
+  const other = env.KEY_PEPPER_OTHER;
+  const hashes = other === undefined ? [hash] : [hash, await hashKey(other, secret)];
+  const row = await drizzle(env.DB)
+    .select()
+    .from(apiKeys)
+    .where(or(inArray(apiKeys.hash, hashes), inArray(apiKeys.previousHash, hashes)))
+    .get();
   if (row === undefined) {
     unknown.set(hash, true, now);
     return null;
   }
-  const key: ApiKey = {
-    id: row.id,
-    projectId: row.projectId,
-    limits: { requests: row.requestsPerMinute, tokens: row.tokensPerMinute },
-    revoked: row.revokedAt !== null,
-  };
-  known.set(hash, key, now);
+  later(renewHash(env, row, hashes, hash));
+  const found: FoundKey = { key: toApiKey(row), worksUntil: hashes.includes(row.hash) ? null : row.previousExpiresAt };
+  bySecret.set(hash, found, now);
+  return found;
+}
+
+/** The key with this id, or `null`. */
+export async function findKeyById(database: D1Database, id: string, now: number): Promise<ApiKey | null> {
+  const cached = byId.get(id, now);
+  if (cached !== undefined) return cached;
+  const row = await drizzle(database).select().from(apiKeys).where(eq(apiKeys.id, id)).get();
+  if (row === undefined) return null;
+  const key = toApiKey(row);
+  byId.set(id, key, now);
   return key;
+}
+
+/** Brings the stored hash of a secret that was just used under the present pepper. A failure leaves it for the next time. */
+async function renewHash(env: Environment, row: Row, hashes: readonly string[], hash: string): Promise<void> {
+  const isCurrent = hashes.includes(row.hash);
+  const pepperId = await pepperIdOf(env.KEY_PEPPER);
+  if (isCurrent ? row.hash === hash && row.pepperId === pepperId : row.previousHash === hash) return;
+  const { set, column, seen } = isCurrent
+    ? { set: { hash, pepperId }, column: apiKeys.hash, seen: row.hash }
+    : { set: { previousHash: hash }, column: apiKeys.previousHash, seen: row.previousHash ?? "" };
+  try {
+    await drizzle(env.DB)
+      .update(apiKeys)
+      .set(set)
+      .where(and(eq(apiKeys.id, row.id), eq(column, seen)));
+  } catch (error) {
+    console.error(JSON.stringify({ event: "rehash_failed", key_id: row.id, reason: String(error) }));
+  }
 }

@@ -12,9 +12,9 @@ const EVENT_STREAM_HEADERS = {
 };
 
 /** A request that is itself wrong counts as a request all the same: no way past the limits. */
-async function planOrCount(c: Context<Edge>, worker: InferenceWorker): Promise<Plan> {
+async function planOrCount(c: Context<Edge>): Promise<Plan> {
   try {
-    return await planGeneration(c, worker);
+    return await planGeneration(c);
   } catch (error) {
     await admit(c, 0);
     throw error;
@@ -31,7 +31,7 @@ function answerRefusal(c: Context<Edge>, { status, body, retryAfter }: Refusal):
 /** `POST /v1/chat/completions`: plan, reserve, forward, relay. */
 export async function chatCompletions(c: Context<Edge>): Promise<Response> {
   const worker = new InferenceWorker(c.env, c.var.requestId);
-  const plan = await planOrCount(c, worker);
+  const plan = await planOrCount(c);
   const reservation = await admit(c, plan.tokens);
 
   const generation = new Generation(plan.request, worker, (tokens) => settle(c, reservation, tokens));

@@ -3,15 +3,15 @@ import { DEFAULT_MAX_TOKENS } from "../../schema/api/chat.ts";
 import type { Preset } from "../../schema/api/presets.ts";
 import { AttuneError } from "../../schema/wire/errors.ts";
 import type { GenerateRequest } from "../../schema/wire/generate.ts";
+import { permitAddress } from "../auth/principal.ts";
 import { randomBase62 } from "../base62.ts";
 import { readJson } from "../body.ts";
 import type { Edge } from "../environment.ts";
 import { estimatePromptTokens } from "../limits/estimate.ts";
-import { findModel } from "../models/routes.ts";
-import { PresetStore } from "../presets/store.ts";
+import { findModel, usableModels } from "../models/routes.ts";
+import { PresetStore, presetNotFound } from "../presets/store.ts";
 import { type ModelAddress, parseModelAddress } from "../steering/address.ts";
 import { resolveFanOut, resolveSteering } from "../steering/resolve.ts";
-import type { InferenceWorker } from "../upstreams/inference-worker.ts";
 import { parseChatRequest, samplingOf, schedulingOf, withPersona } from "./request.ts";
 
 /** What the worker will be asked to do, and the most tokens it may use by the edge's estimate. */
@@ -19,10 +19,8 @@ export type Plan = { request: GenerateRequest; tokens: number };
 
 async function findPreset(c: Context<Edge>, address: NonNullable<ModelAddress["preset"]>): Promise<Preset> {
   const { slug, version, param } = address;
-  const preset = await new PresetStore(c.env.DB, c.var.apiKey.projectId).find(slug);
-  if (preset === null) {
-    throw new AttuneError("preset_not_found", `There is no preset ${slug} in this project.`, { param });
-  }
+  const preset = await new PresetStore(c.env.DB, c.var.principal.projectId).find(slug);
+  if (preset === null) throw presetNotFound(slug, param);
   if (version !== null && version !== preset.version) {
     throw new AttuneError(
       "preset_not_found",
@@ -38,15 +36,16 @@ async function findPreset(c: Context<Edge>, address: NonNullable<ModelAddress["p
  *
  * @throws AttuneError for whatever is wrong with the request
  */
-export async function planGeneration(c: Context<Edge>, worker: InferenceWorker): Promise<Plan> {
+export async function planGeneration(c: Context<Edge>): Promise<Plan> {
   const chat = parseChatRequest(await readJson(c.req.raw));
-  const address = parseModelAddress(chat.model, chat.steer?.preset);
-  const model = findModel(await worker.models(), address.model);
+  const { principal } = c.var;
+  const address = permitAddress(principal, parseModelAddress(chat.model, chat.steer?.preset));
+  const model = findModel(await usableModels(c), address.model);
   const preset = address.preset === null ? null : await findPreset(c, address.preset);
   const messages = withPersona(chat.messages, preset?.persona ?? "");
   const sampling = samplingOf(chat, model.sampling);
   const steer = chat.steer ?? {};
-  const fanOut = resolveFanOut(steer, preset, model.profile);
+  const fanOut = resolveFanOut(steer, preset, principal.bounds, model.profile);
   const choices = fanOut?.length ?? chat.n ?? 1;
   return {
     tokens: estimatePromptTokens(messages, fanOut?.length ?? 1) + choices * (sampling.max_tokens ?? DEFAULT_MAX_TOKENS),
@@ -55,7 +54,7 @@ export async function planGeneration(c: Context<Edge>, worker: InferenceWorker):
       dialect: "openai",
       model: model.id,
       messages,
-      steering: resolveSteering(steer, preset, model.profile),
+      steering: resolveSteering(steer, preset, principal.bounds, model.profile),
       n: choices,
       ...(fanOut !== undefined && { fan_out: fanOut }),
       sampling,

@@ -6,7 +6,7 @@ import { meterHeaders, retryHeaders } from "./headers.ts";
 import type { ProjectLimiter, Reservation, ReserveAnswer } from "./project-limiter.ts";
 
 function limiterOf(c: Context<Edge>): DurableObjectStub<ProjectLimiter> {
-  return c.env.PROJECT_LIMITER.getByName(c.var.apiKey.projectId);
+  return c.env.PROJECT_LIMITER.getByName(c.var.principal.projectId);
 }
 
 function refusal(answer: Exclude<ReserveAnswer, { allowed: true }>, tokens: number): AttuneError {
@@ -34,7 +34,7 @@ function refusal(answer: Exclude<ReserveAnswer, { allowed: true }>, tokens: numb
  * @throws AttuneError `rate_limit_exceeded`
  */
 export async function admit(c: Context<Edge>, tokens: number): Promise<Reservation> {
-  const { id: keyId, limits } = c.var.apiKey;
+  const { keyId, limits } = c.var.principal;
   const answer = await limiterOf(c).reserve({ keyId, limits, tokens });
   const setHeaders = (headers: Record<string, string>) => {
     for (const [name, value] of Object.entries(headers)) c.header(name, value);

@@ -1,6 +1,8 @@
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { describeAttributes, type ServedModel } from "../../schema/api/models.ts";
 import { AttuneError } from "../../schema/wire/errors.ts";
+import { requireScope } from "../auth/authenticate.ts";
+import { mayUseModel, permitModel } from "../auth/principal.ts";
 import type { Edge } from "../environment.ts";
 import { InferenceWorker } from "../upstreams/inference-worker.ts";
 
@@ -28,16 +30,21 @@ export function findModel(models: readonly ServedModel[], id: string): ServedMod
   });
 }
 
+/** The served models that the caller may use. */
+export async function usableModels(c: Context<Edge>): Promise<ServedModel[]> {
+  const models = await new InferenceWorker(c.env, c.var.requestId).models();
+  return models.filter(({ id }) => mayUseModel(c.var.principal, id));
+}
+
+const mayRead = requireScope("models:read");
+
 export const modelRoutes = new Hono<Edge>()
-  .get("/models", async (c) => {
-    const models = await new InferenceWorker(c.env, c.var.requestId).models();
-    return c.json({ object: "list", data: models.map(toModel) });
+  .get("/models", mayRead, async (c) => c.json({ object: "list", data: (await usableModels(c)).map(toModel) }))
+  .get("/models/:id", mayRead, async (c) => {
+    const id = c.req.param("id");
+    permitModel(c.var.principal, id);
+    return c.json(toModel(findModel(await usableModels(c), id)));
   })
-  .get("/models/:id", async (c) => {
-    const models = await new InferenceWorker(c.env, c.var.requestId).models();
-    return c.json(toModel(findModel(models, c.req.param("id"))));
-  })
-  .get("/attributes", async (c) => {
-    const models = await new InferenceWorker(c.env, c.var.requestId).models();
-    return c.json({ object: "list", data: describeAttributes(models) });
-  });
+  .get("/attributes", mayRead, async (c) =>
+    c.json({ object: "list", data: describeAttributes(await usableModels(c)) }),
+  );

@@ -70,7 +70,14 @@ function addRow(term, text) {
 }
 
 const METHODS = { label_line: "trained attributes", words: "instruction in words", none: "not steered" };
-const REASONS = { preset_min: "the preset's minimum", preset_max: "the preset's maximum", preset_locked: "locked" };
+const REASONS = {
+  preset_min: "the preset's minimum",
+  preset_max: "the preset's maximum",
+  preset_locked: "locked",
+  key_min: "the key's minimum",
+  key_max: "the key's maximum",
+  key_locked: "locked by the key",
+};
 
 function showSteering({ effective, method, clamped, not_trained, note }) {
   const levels = Object.entries(effective).map(([name, level]) => `${name} ${level}`);

@@ -2,6 +2,7 @@ import { and, asc, eq, sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import type { Preset, PresetFields } from "../../schema/api/presets.ts";
 import { presets } from "../../schema/database/tables.ts";
+import { AttuneError } from "../../schema/wire/errors.ts";
 
 type Row = typeof presets.$inferSelect;
 
@@ -17,6 +18,12 @@ function toPreset(row: Row): Preset {
     updated_at: row.updatedAt,
   };
 }
+
+/** @param param the field that named it */
+export const presetNotFound = (slug: string, param: string) =>
+  new AttuneError("preset_not_found", `There is no preset ${slug} in this project. GET /v1/presets lists them.`, {
+    param,
+  });
 
 /** The presets of one project; nothing here can reach another's. */
 export class PresetStore {

@@ -2,30 +2,17 @@ import {
   ATTRIBUTES,
   type Attribute,
   type AttributeLevels,
-  BEST_LEVELS,
   type Bound,
   type Bounds,
-  clampLevel,
-  type Level,
   type RequestedLevels,
-  rangeOf,
   type SteeringProfile,
 } from "../../schema/attributes.ts";
 import type { Clamp, EffectiveSteering } from "../../schema/steering.ts";
 import { AttuneError } from "../../schema/wire/errors.ts";
+import { decideLevel, type Wishes, wasAskedFor } from "./decide-level.ts";
 
 /** What of a preset decides on levels. */
 export type SteeringPreset = { slug: string; version: number; attributes: AttributeLevels; bounds: Bounds };
-
-/** Everything that is known about one attribute of one request. `undefined`: nothing was said. */
-type Wishes = {
-  requested: Level | null | undefined;
-  preset: Level | undefined;
-  /** The profile's default; `null` leaves the attribute out. */
-  default: Level | null;
-  /** `undefined` where the preset leaves the attribute free. */
-  bound: Bound | undefined;
-};
 
 const NOTE_WORDS =
   "This model was not trained on attributes: it was only instructed in words, which it follows less reliably.";
@@ -34,26 +21,6 @@ const NOTE_WORDS =
 function boundOf(bounds: Bounds | undefined, attribute: Attribute): Bound | undefined {
   const bound = bounds?.[attribute];
   return bound === undefined || Object.keys(bound).length === 0 ? undefined : bound;
-}
-
-/** The level to apply, or `null` to leave the attribute out. */
-function applyLevel(attribute: Attribute, { requested, preset, default: fallback, bound }: Wishes): Level | null {
-  if (bound === undefined) return requested === undefined ? (preset ?? fallback) : requested;
-  // A bounded attribute cannot be left out: that would leave it to the model.
-  return clampLevel(requested ?? preset ?? fallback ?? BEST_LEVELS[attribute], bound);
-}
-
-/** Which bound kept a request from what it asked for. */
-function reasonOf(bound: Bound, requested: Level | null): Clamp["reason"] {
-  if (bound.locked !== undefined) return "preset_locked";
-  if (requested === null) return bound.min === undefined ? "preset_max" : "preset_min";
-  return requested < rangeOf(bound).min ? "preset_min" : "preset_max";
-}
-
-/** Whether caller or preset gave a level, as opposed to a default. */
-function wasAskedFor({ requested, preset, bound }: Wishes): boolean {
-  if (bound?.locked !== undefined || typeof requested === "number") return true;
-  return preset !== undefined && (requested === undefined || bound !== undefined);
 }
 
 /** What of a request decides on levels. */
@@ -67,7 +34,7 @@ export type SteeringRequest = {
 export type FanOutRequest = SteeringRequest & { fan_out?: readonly RequestedLevels[] | undefined };
 
 /**
- * How strongly to steer and away from what; `null` for plain steering. An attribute that the preset bounds cannot be steered
+ * How strongly to steer and away from what; `null` for plain steering. An attribute that preset or key bound cannot be steered
  * against: away from a low level is towards a high one.
  *
  * @throws AttuneError `invalid_request`
@@ -75,6 +42,7 @@ export type FanOutRequest = SteeringRequest & { fan_out?: readonly RequestedLeve
 function resolveGuidance(
   { strength, against = {} }: SteeringRequest,
   preset: SteeringPreset | null,
+  keyBounds: Bounds,
   profile: SteeringProfile | null,
 ): EffectiveSteering["guidance"] | null {
   const applied = strength ?? profile?.strength ?? 1;
@@ -82,10 +50,12 @@ function resolveGuidance(
   for (const attribute of ATTRIBUTES) {
     const level = against[attribute];
     if (level === undefined) continue;
-    if (preset !== null && boundOf(preset.bounds, attribute) !== undefined) {
+    const byPreset = preset !== null && boundOf(preset.bounds, attribute) !== undefined;
+    if (byPreset || boundOf(keyBounds, attribute) !== undefined) {
+      const who = byPreset ? `preset ${preset.slug}` : "key";
       throw new AttuneError(
         "invalid_request",
-        `steer.against.${attribute}: the preset ${preset.slug} bounds ${attribute}, so it cannot be steered against. Leave it out.`,
+        `steer.against.${attribute}: the ${who} bounds ${attribute}, so it cannot be steered against. Leave it out.`,
         { param: `steer.against.${attribute}` },
       );
     }
@@ -103,10 +73,10 @@ function resolveGuidance(
 }
 
 /**
- * Effective steering = request ∩ preset, for a model with or without a steering profile.
+ * Effective steering = request ∩ preset ∩ key bounds, for a model with or without a steering profile.
  *
- * What the request leaves out takes the preset's level, then the profile's default. `null` leaves an attribute out, unless the
- * preset bounds it: then the preset's level, the default or the best behaviour within the bound applies. Only what was asked
+ * What the request leaves out takes the preset's level, then the profile's default. `null` leaves an attribute out, unless
+ * preset or key bound it: then the preset's level, the default or the best behaviour within the bounds applies. Only what was asked
  * for and not given counts as clamped. Attributes the profile was not trained on do not reach the model. Strength is the request's,
  * then the profile's; with no level to steer by there is nothing to strengthen.
  *
@@ -115,6 +85,7 @@ function resolveGuidance(
 export function resolveSteering(
   request: SteeringRequest,
   preset: SteeringPreset | null,
+  keyBounds: Bounds,
   profile: SteeringProfile | null,
 ): EffectiveSteering {
   const requested = request.attributes ?? {};
@@ -128,23 +99,21 @@ export function resolveSteering(
       requested: requested[attribute],
       preset: preset?.attributes[attribute],
       default: trained?.default ?? null,
-      bound: boundOf(preset?.bounds, attribute),
+      presetBound: boundOf(preset?.bounds, attribute),
+      keyBound: boundOf(keyBounds, attribute),
     };
     if (profile !== null && trained === undefined) {
       if (wasAskedFor(wishes)) notTrained.push(attribute);
       continue;
     }
-    const applied = applyLevel(attribute, wishes);
+    const { applied, clamp } = decideLevel(attribute, wishes);
     if (applied === null) continue;
     effective[attribute] = applied;
-    const { requested: asked, bound } = wishes;
-    if (bound !== undefined && asked !== undefined && asked !== applied) {
-      clamped.push({ attribute, requested: asked, applied, reason: reasonOf(bound, asked) });
-    }
+    if (clamp !== null) clamped.push({ attribute, requested: clamp.requested, applied, reason: clamp.reason });
   }
 
   const method = Object.keys(effective).length === 0 ? "none" : profile === null ? "words" : "label_line";
-  const guidance = resolveGuidance(request, preset, profile);
+  const guidance = resolveGuidance(request, preset, keyBounds, profile);
   return {
     effective,
     method,
@@ -157,7 +126,7 @@ export function resolveSteering(
 }
 
 /**
- * Effective steering of each choice, every one by itself under the preset's bounds: the levels of its entry, and those of the
+ * Effective steering of each choice, every one by itself under the bounds of preset and key: the levels of its entry, and those of the
  * request where the entry has none. `undefined` where the request does not fan out.
  *
  * @throws AttuneError `invalid_request` where `against` cannot apply
@@ -165,9 +134,10 @@ export function resolveSteering(
 export function resolveFanOut(
   { fan_out, ...request }: FanOutRequest,
   preset: SteeringPreset | null,
+  keyBounds: Bounds,
   profile: SteeringProfile | null,
 ): EffectiveSteering[] | undefined {
   return fan_out?.map((levels) =>
-    resolveSteering({ ...request, attributes: { ...request.attributes, ...levels } }, preset, profile),
+    resolveSteering({ ...request, attributes: { ...request.attributes, ...levels } }, preset, keyBounds, profile),
   );
 }

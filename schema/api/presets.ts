@@ -3,7 +3,7 @@ import { ATTRIBUTES, attributeLevelsSchema, boundsSchema, clampLevel } from "../
 
 export const SLUG_PATTERN = "[a-z][a-z0-9-]{0,62}";
 
-const slugSchema = z.string().regex(new RegExp(`^${SLUG_PATTERN}$`), {
+export const slugSchema = z.string().regex(new RegExp(`^${SLUG_PATTERN}$`), {
   error: "must start with a letter a-z and hold at most 63 of a-z, 0-9 and -",
 });
 

@@ -1,5 +1,7 @@
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import type { AuditAction } from "../api/admin.ts";
+import { DEFAULT_KEY_BOUNDS, DEFAULT_SCOPES, type KeyKind, type Scope } from "../api/keys.ts";
 import type { AttributeLevels, Bounds } from "../attributes.ts";
 
 /** Unix seconds, set by the database. */
@@ -11,22 +13,55 @@ export const projects = sqliteTable("projects", {
   createdAt: integer("created_at").notNull().default(now),
 });
 
-/** Secret keys. The key itself is never stored: `hash` is HMAC-SHA-256(pepper, key) in hex. */
+/**
+ * Keys, secret and publishable. The key itself is never stored: `hash` is HMAC-SHA-256(pepper, key) in hex. A key that was rotated has
+ * a second secret, which works until `previousExpiresAt`.
+ */
 export const apiKeys = sqliteTable(
   "api_keys",
   {
     id: text("id").primaryKey(),
     projectId: text("project_id").notNull(),
     name: text("name").notNull(),
+    kind: text("kind").$type<KeyKind>().notNull().default("secret"),
     hash: text("hash").notNull().unique(),
-    /** What a person recognises the key by: its last four characters. */
+    /** Names the pepper of `hash`; `null` where nobody recorded it. */
+    pepperId: text("pepper_id"),
+    previousHash: text("previous_hash").unique(),
+    previousExpiresAt: integer("previous_expires_at"),
+    /** What a person recognises the key by: its prefix (`null` where nobody recorded it) and its last four characters. */
+    prefix: text("prefix"),
     lastFour: text("last_four").notNull(),
+    scopes: text("scopes", { mode: "json" }).$type<readonly Scope[]>().notNull().default(DEFAULT_SCOPES.secret),
+    bounds: text("bounds", { mode: "json" }).$type<Bounds>().notNull().default(DEFAULT_KEY_BOUNDS),
+    models: text("models", { mode: "json" }).$type<readonly string[]>(),
+    presets: text("presets", { mode: "json" }).$type<readonly string[]>(),
+    origins: text("origins", { mode: "json" }).$type<readonly string[]>().notNull().default([]),
     requestsPerMinute: integer("requests_per_minute").notNull(),
     tokensPerMinute: integer("tokens_per_minute").notNull(),
+    version: integer("version").notNull().default(1),
     createdAt: integer("created_at").notNull().default(now),
+    expiresAt: integer("expires_at"),
     revokedAt: integer("revoked_at"),
   },
   (table) => [index("api_keys_project").on(table.projectId)],
+);
+
+/** Administrative changes, each written in the same transaction as the change itself. */
+export const auditLog = sqliteTable(
+  "audit_log",
+  {
+    id: integer("id").primaryKey({ autoIncrement: true }),
+    at: integer("at").notNull().default(now),
+    /** `admin_token`, or the id of the key that did it. */
+    actor: text("actor").notNull(),
+    action: text("action").$type<AuditAction>().notNull(),
+    projectId: text("project_id").notNull(),
+    target: text("target").notNull(),
+    changes: text("changes", { mode: "json" }).$type<Record<string, unknown>>().notNull(),
+    requestId: text("request_id").notNull(),
+  },
+  (table) => [index("audit_log_project").on(table.projectId, table.id)],
 );
 
 export const presets = sqliteTable(

@@ -12,13 +12,17 @@ const CODES = {
   /** Prompt and max_tokens together exceed the model's context. */
   context_length_exceeded: { status: 400, type: "invalid_request_error" },
   invalid_api_key: { status: 401, type: "authentication_error" },
+  /** The session's time is over; its page opens another one. */
+  session_expired: { status: 401, type: "authentication_error" },
   /** The edge's signature on a worker request is missing, wrong, stale or replayed. */
   invalid_signature: { status: 401, type: "authentication_error" },
+  /** The key is good, but not for this: its scopes, its allowlists, or the page it is used on. */
+  permission_denied: { status: 403, type: "permission_error" },
   not_found: { status: 404, type: "invalid_request_error" },
   model_not_found: { status: 404, type: "invalid_request_error" },
   preset_not_found: { status: 404, type: "invalid_request_error" },
   method_not_allowed: { status: 405, type: "invalid_request_error" },
-  /** A preset with this slug exists already. */
+  /** It exists already, or somebody else changed it first. */
   conflict: { status: 409, type: "invalid_request_error" },
   request_too_large: { status: 413, type: "invalid_request_error" },
   rate_limit_exceeded: { status: 429, type: "rate_limit_error" },

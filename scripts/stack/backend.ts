@@ -29,7 +29,7 @@ export type Backend = {
   secrets: Secrets;
   worker: InferenceWorker;
   /** What wrangler.toml leaves to the environment. */
-  bindings: { WORKER_URL: string; WORKER_SECRET: string; KEY_PEPPER: string };
+  bindings: { WORKER_URL: string; WORKER_SECRET: string; KEY_PEPPER: string; ADMIN_TOKEN: string };
   progress: Progress;
   /** A step of the start that `signal` interrupts. */
   step: Step;
@@ -70,7 +70,12 @@ export async function startBackend(options: BackendOptions, started: AsyncDispos
   const worker = await startInferenceWorker({ model, adapter, secret: secrets.workerSecret, logPath: paths.workerLog });
   started.defer(worker.stop);
 
-  const bindings = { WORKER_URL: worker.url, WORKER_SECRET: secrets.workerSecret, KEY_PEPPER: secrets.keyPepper };
+  const bindings = {
+    WORKER_URL: worker.url,
+    WORKER_SECRET: secrets.workerSecret,
+    KEY_PEPPER: secrets.keyPepper,
+    ADMIN_TOKEN: secrets.adminToken,
+  };
   return { paths, secrets, worker, bindings, progress, step, publish: lock.publish };
 }
 

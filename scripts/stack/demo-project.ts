@@ -1,5 +1,6 @@
 import { drizzle } from "drizzle-orm/sqlite-proxy";
-import { createKey, hashKey } from "../../edge/auth/key.ts";
+import { createKey, describeSecret } from "../../edge/auth/key.ts";
+import type { Bounds } from "../../schema/attributes.ts";
 import { apiKeys, projects } from "../../schema/database/tables.ts";
 import type { Database } from "./migrations.ts";
 import type { Secrets } from "./secrets.ts";
@@ -11,6 +12,9 @@ export type KeyLimits = { requestsPerMinute: number; tokensPerMinute: number };
 
 /** High enough that a person trying things out, or a test suite, meets them only on purpose. */
 const LIMITS: KeyLimits = { requestsPerMinute: 600, tokensPerMinute: 400_000 };
+
+/** The demo is there to try all sliders: unlike other keys, its own may ask for toxicity. */
+const BOUNDS: Bounds = {};
 
 /** drizzle over Miniflare's D1; its own D1 driver would pull the types of the Workers runtime in here. */
 function drizzleOver(database: Database) {
@@ -29,8 +33,11 @@ function drizzleOver(database: Database) {
 export async function ensureDemoProject(database: Database, secrets: Secrets): Promise<void> {
   const db = drizzleOver(database);
   const key = {
-    hash: await hashKey(secrets.keyPepper, secrets.demoKey),
-    lastFour: secrets.demoKey.slice(-4),
+    ...(await describeSecret(secrets.keyPepper, secrets.demoKey)),
+    bounds: BOUNDS,
+    previousHash: null,
+    previousExpiresAt: null,
+    expiresAt: null,
     revokedAt: null,
     ...LIMITS,
   };
@@ -43,11 +50,10 @@ export async function ensureDemoProject(database: Database, secrets: Secrets): P
 
 /** Creates one more secret key of the demo project, with limits of its own. */
 export async function addKey(database: Database, secrets: Secrets, limits: KeyLimits): Promise<string> {
-  const key = createKey("test");
-  const hash = await hashKey(secrets.keyPepper, key);
-  const row = { id: `key_${crypto.randomUUID()}`, projectId: PROJECT_ID, name: "Added key", lastFour: key.slice(-4) };
+  const key = createKey("sk_test");
+  const row = { id: `key_${crypto.randomUUID()}`, projectId: PROJECT_ID, name: "Added key" };
   await drizzleOver(database)
     .insert(apiKeys)
-    .values({ ...row, hash, ...limits });
+    .values({ ...row, ...(await describeSecret(secrets.keyPepper, key)), bounds: BOUNDS, ...limits });
   return key;
 }

@@ -10,6 +10,8 @@ const secretsSchema = z.object({
   /** Keys are stored as HMAC-SHA-256(pepper, key). */
   keyPepper: z.string().min(32),
   demoKey: z.string().min(1),
+  /** Opens the admin API. */
+  adminToken: z.string().min(32),
 });
 export type Secrets = z.infer<typeof secretsSchema>;
 
@@ -19,11 +21,22 @@ const randomSecret = () => randomBytes(32).toString("base64url");
 export function loadSecrets(file: string): Secrets {
   const stored = readJson(file);
   if (stored !== null) {
-    const parsed = secretsSchema.safeParse(stored);
-    if (parsed.success) return parsed.data;
+    // Earlier versions had no admin token.
+    const parsed = secretsSchema.partial({ adminToken: true }).safeParse(stored);
+    if (parsed.success) {
+      const { adminToken = randomSecret(), ...others } = parsed.data;
+      const secrets = { ...others, adminToken };
+      if (parsed.data.adminToken === undefined) writeJson(file, secrets, 0o600);
+      return secrets;
+    }
     throw new StackError(`${file} is damaged. Delete it; the next start makes new secrets and a new key.`);
   }
-  const secrets = { workerSecret: randomSecret(), keyPepper: randomSecret(), demoKey: createKey("test") };
+  const secrets = {
+    workerSecret: randomSecret(),
+    keyPepper: randomSecret(),
+    demoKey: createKey("sk_test"),
+    adminToken: randomSecret(),
+  };
   writeJson(file, secrets, 0o600);
   return secrets;
 }

@@ -34,6 +34,11 @@ export function lockState(paths: StatePaths): StateLock {
   };
 }
 
+/** Where the stack that uses this state directory answers, or `null` where none does. */
+export function runningUrl(paths: StatePaths): string | null {
+  return runningSchema.safeParse(readJson(paths.running)).data?.url ?? null;
+}
+
 function describeHolder(paths: StatePaths): string {
   const { data } = runningSchema.safeParse(readJson(paths.running));
   const where = data?.url ? ` at ${data.url}` : "";

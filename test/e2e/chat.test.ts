@@ -227,7 +227,7 @@ describe("an error reaches the client as OpenAI's would", () => {
 
   it("for a wrong key", async () => {
     const ask = (key: string) => failure(stack.client(key).models.list());
-    for (const key of [createKey("live"), `${stack.current().key}x`, "sk_live_nonsense"]) {
+    for (const key of [createKey("sk_live"), `${stack.current().key}x`, "sk_live_nonsense"]) {
       const error = await ask(key);
       expect(error).toBeInstanceOf(AuthenticationError);
       expect(error.code).toBe("invalid_api_key");

@@ -44,7 +44,7 @@ describe("a secret key", () => {
     }
   });
 
-  it.each(["Basic dXNlcjpwYXNz", "Bearer", "Bearer a b", createKey("test")])(
+  it.each(["Basic dXNlcjpwYXNz", "Bearer", "Bearer a b", createKey("sk_test")])(
     "is expected as a Bearer token, not as %j",
     async (authorization) => {
       await expectRefused(await listModels({ authorization }), /must read `Bearer sk_/);
@@ -56,13 +56,13 @@ describe("a secret key", () => {
   });
 
   it("with a typo is refused before the database is asked", async () => {
-    const key = createKey("test");
+    const key = createKey("sk_test");
     const typo = key.slice(0, -1) + (key.endsWith("0") ? "1" : "0");
     await expectRefused(await listModels({ authorization: `Bearer ${typo}` }, UNTOUCHABLE), /typo/);
   });
 
   it("that nobody was given is refused, and guessing again does not reach the database", async () => {
-    const authorization = `Bearer ${createKey("live")}`;
+    const authorization = `Bearer ${createKey("sk_live")}`;
     await expectRefused(await listModels({ authorization }), /not known/);
     await expectRefused(await listModels({ authorization }, UNTOUCHABLE), /not known/);
   });
@@ -79,13 +79,13 @@ describe("a secret key", () => {
   });
 
   it("is never repeated in an error, nor anything else of the server's", async () => {
-    const key = createKey("test");
+    const key = createKey("sk_test");
     const bodies = await Promise.all(
       [`Bearer ${key}`, `Bearer ${key}x`, key].map(async (authorization) =>
         (await listModels({ authorization })).text(),
       ),
     );
-    const failing = await listModels({ authorization: `Bearer ${createKey("test")}` }, UNTOUCHABLE);
+    const failing = await listModels({ authorization: `Bearer ${createKey("sk_test")}` }, UNTOUCHABLE);
     expect(failing.status).toBe(500);
     for (const body of [...bodies, await failing.text()]) {
       expect(body).not.toContain(key);

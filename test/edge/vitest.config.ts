@@ -17,6 +17,7 @@ export default defineProject({
           WORKER_URL: inject("workerUrl"),
           WORKER_SECRET: inject("workerSecret"),
           KEY_PEPPER: "pepper of the tests",
+          ADMIN_TOKEN: "admin-token-of-the-tests-long-enough",
           MIGRATIONS: await readD1Migrations(path("../../schema/database/migrations")),
         },
       },

@@ -3,19 +3,23 @@ import { describe, expect, it } from "vitest";
 import { createKey, hashKey, hasValidChecksum, isKeyShaped } from "../../../edge/auth/key.ts";
 
 const key = fc
-  .tuple(fc.constantFrom("live" as const, "test" as const), fc.uint8Array({ minLength: 30, maxLength: 30, max: 247 }))
-  .map(([kind, bytes]) => createKey(kind, () => bytes));
+  .tuple(
+    fc.constantFrom("sk_live" as const, "sk_test" as const, "pk_live" as const, "pk_test" as const),
+    fc.uint8Array({ minLength: 30, maxLength: 30, max: 247 }),
+  )
+  .map(([prefix, bytes]) => createKey(prefix, () => bytes));
 
-describe("a secret key", () => {
-  it("has its kind, 30 random characters and a checksum", () => {
-    expect(createKey("live")).toMatch(/^sk_live_[0-9A-Za-z]{36}$/);
-    expect(createKey("test")).toMatch(/^sk_test_[0-9A-Za-z]{36}$/);
-    expect(createKey("test")).not.toBe(createKey("test"));
+describe("a key", () => {
+  it("has its prefix, 30 random characters and a checksum", () => {
+    expect(createKey("sk_live")).toMatch(/^sk_live_[0-9A-Za-z]{36}$/);
+    expect(createKey("sk_test")).toMatch(/^sk_test_[0-9A-Za-z]{36}$/);
+    expect(createKey("pk_live")).toMatch(/^pk_live_[0-9A-Za-z]{36}$/);
+    expect(createKey("sk_test")).not.toBe(createKey("sk_test"));
   });
 
   it("carries the CRC-32 of what precedes it", () => {
     // zlib.crc32 of the first 38 characters is 2192278140, which is 2OMZgq in base62.
-    expect(createKey("test", (length) => new Uint8Array(length))).toBe(`sk_test_${"0".repeat(30)}2OMZgq`);
+    expect(createKey("sk_test", (length) => new Uint8Array(length))).toBe(`sk_test_${"0".repeat(30)}2OMZgq`);
   });
 
   it("is valid as created, and with any one character changed it is not", () => {
@@ -28,7 +32,7 @@ describe("a secret key", () => {
     );
   });
 
-  it.each(["", "sk_live_", "sk_prod_", `${createKey("test")} `, createKey("test").slice(0, -1)])(
+  it.each(["", "sk_live_", "sk_prod_", "xk_live_", `${createKey("sk_test")} `, createKey("sk_test").slice(0, -1)])(
     "%j is none",
     (text) => {
       expect(isKeyShaped(text)).toBe(false);
@@ -38,7 +42,7 @@ describe("a secret key", () => {
 
   it("never takes random bytes that would favour some letters", () => {
     const bytes = [255, 248, 247, 0];
-    expect(createKey("test", () => Uint8Array.from(bytes)).slice(8, 12)).toBe("z0z0");
+    expect(createKey("sk_test", () => Uint8Array.from(bytes)).slice(8, 12)).toBe("z0z0");
   });
 
   it("is stored as an HMAC under the pepper", async () => {

@@ -1,9 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { resolveFanOut, resolveSteering, type SteeringPreset } from "../../../edge/steering/resolve.ts";
+import {
+  resolveFanOut,
+  resolveSteering,
+  type SteeringPreset,
+  type SteeringRequest,
+} from "../../../edge/steering/resolve.ts";
 import {
   ATTRIBUTES,
   type Bound,
+  type Bounds,
   clampLevel,
   LEVELS,
   type Level,
@@ -77,7 +83,7 @@ describe("effective steering", () => {
     (asked, preset, fallback, bound, applied, reason) => {
       const requested = asked === "-" ? {} : { verbosity: asked };
       const saved = presetOf(preset === "-" ? undefined : preset, bound === "-" ? undefined : bound);
-      const steering = resolveSteering({ attributes: requested }, saved, profileOf(fallback));
+      const steering = resolveSteering({ attributes: requested }, saved, {}, profileOf(fallback));
       expect(steering).toEqual({
         effective: applied === null ? {} : { verbosity: applied },
         method: applied === null ? "none" : "label_line",
@@ -91,7 +97,7 @@ describe("effective steering", () => {
 
   it("lists attributes in their one order, whatever order they were asked in", () => {
     const requested = { verbosity: 1, humor: 2, quality: 3 } as const;
-    const { effective } = resolveSteering({ attributes: requested }, null, null);
+    const { effective } = resolveSteering({ attributes: requested }, null, {}, null);
     expect(Object.keys(effective)).toEqual(["quality", "humor", "verbosity"]);
   });
 
@@ -103,20 +109,20 @@ describe("effective steering", () => {
       bounds: { toxicity: { locked: 0 }, coherence: { min: 2 }, quality: { max: 1 } },
     };
     const requested = { helpfulness: 4, correctness: null, creativity: null, quality: 4, verbosity: 3 } as const;
-    const steering = resolveSteering({ attributes: requested }, preset, profileOf(2));
+    const steering = resolveSteering({ attributes: requested }, preset, {}, profileOf(2));
     expect(steering.effective).toEqual({ verbosity: 3 });
     expect(steering.not_trained).toEqual(["quality", "toxicity", "humor", "helpfulness"]);
     expect(steering.clamped).toEqual([]);
   });
 
   it("steers a model without a profile in words, and says so", () => {
-    const steering = resolveSteering({ attributes: { humor: 4 } }, presetOf(1, { max: 2 }), null);
+    const steering = resolveSteering({ attributes: { humor: 4 } }, presetOf(1, { max: 2 }), {}, null);
     expect(steering).toMatchObject({ effective: { humor: 4, verbosity: 1 }, method: "words", not_trained: [] });
     expect(steering.note).toMatch(/not trained on attributes.*in words/);
   });
 
   it("does nothing to a model without a profile that nobody steers", () => {
-    expect(resolveSteering({ attributes: { humor: null } }, null, null)).toEqual({
+    expect(resolveSteering({ attributes: { humor: null } }, null, {}, null)).toEqual({
       effective: {},
       method: "none",
       preset: null,
@@ -152,6 +158,7 @@ describe("effective steering", () => {
           const steering = resolveSteering(
             { attributes: requested },
             { slug: "p", version: 1, attributes, bounds },
+            {},
             trained,
           );
           expect(effectiveSteeringSchema.parse(steering)).toEqual(steering);
@@ -172,8 +179,12 @@ describe("effective steering", () => {
 
 describe("guidance", () => {
   const levels = { attributes: { verbosity: 1 } } as const;
-  const guidanceOf = (...[request, preset, profile]: Parameters<typeof resolveSteering>) =>
-    resolveSteering({ ...levels, ...request }, preset, profile).guidance;
+  const guidanceOf = (
+    request: SteeringRequest,
+    preset: SteeringPreset | null,
+    profile: SteeringProfile | null,
+    keyBounds: Bounds = {},
+  ) => resolveSteering({ ...levels, ...request }, preset, keyBounds, profile).guidance;
 
   it("is what the request asks for, else what the profile says, else none", () => {
     const strong = { ...profileOf(null), strength: 1.5 };
@@ -185,7 +196,7 @@ describe("guidance", () => {
   });
 
   it("is none where no level reaches the model", () => {
-    expect(resolveSteering({ strength: 2 }, null, null).guidance).toBeUndefined();
+    expect(resolveSteering({ strength: 2 }, null, {}, null).guidance).toBeUndefined();
   });
 
   it("steers against the levels given, of those the model was trained on", () => {
@@ -210,7 +221,7 @@ describe("a fan-out", () => {
       attributes: { verbosity: 1, humor: 2 },
       fan_out: [{}, { verbosity: 4 }, { humor: null, quality: 3 }],
     } as const;
-    const choices = resolveFanOut(request, null, null);
+    const choices = resolveFanOut(request, null, {}, null);
     expect(choices?.map(({ effective }) => effective)).toEqual([
       { verbosity: 1, humor: 2 },
       { verbosity: 4, humor: 2 },
@@ -219,7 +230,7 @@ describe("a fan-out", () => {
   });
 
   it("keeps each choice within the preset's bounds by itself", () => {
-    const choices = resolveFanOut({ fan_out: [{ verbosity: 1 }, { verbosity: 4 }] }, presetOf(0, { max: 2 }), null);
+    const choices = resolveFanOut({ fan_out: [{ verbosity: 1 }, { verbosity: 4 }] }, presetOf(0, { max: 2 }), {}, null);
     expect(choices).toMatchObject([
       { effective: { verbosity: 1 }, clamped: [] },
       {
@@ -230,11 +241,11 @@ describe("a fan-out", () => {
   });
 
   it("strengthens every choice that is steered", () => {
-    const choices = resolveFanOut({ strength: 2, fan_out: [{ verbosity: 1 }, {}] }, null, null);
+    const choices = resolveFanOut({ strength: 2, fan_out: [{ verbosity: 1 }, {}] }, null, {}, null);
     expect(choices?.map(({ guidance }) => guidance)).toEqual([{ strength: 2, against: {} }, undefined]);
   });
 
   it("is none where the request has none", () => {
-    expect(resolveFanOut({ attributes: { humor: 1 } }, null, null)).toBeUndefined();
+    expect(resolveFanOut({ attributes: { humor: 1 } }, null, {}, null)).toBeUndefined();
   });
 });

@@ -15,6 +15,14 @@ describe("the secrets of a state directory", () => {
     expect(hasValidChecksum(first.demoKey)).toBe(true);
     expect(loadSecrets(file)).toEqual(first);
   });
+  it("of an earlier version are kept, with the admin token that it had not", () => {
+    const { adminToken, ...earlier } = loadSecrets(file);
+    writeFileSync(file, JSON.stringify(earlier));
+    const added = loadSecrets(file);
+    expect(added).toEqual({ ...earlier, adminToken: expect.stringMatching(/^[\w-]{43}$/) });
+    expect(added.adminToken).not.toBe(adminToken);
+    expect(loadSecrets(file)).toEqual(added);
+  });
   it.skipIf(process.platform === "win32")("are for the user's eyes only", () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
   });

@@ -1,0 +1,43 @@
+import { asc, eq, sql } from "drizzle-orm";
+import type { DrizzleD1Database } from "drizzle-orm/d1";
+import type { Page, PageQuery } from "../../schema/api/admin.ts";
+import type { Project } from "../../schema/api/projects.ts";
+import { projects } from "../../schema/database/tables.ts";
+import { randomBase62 } from "../base62.ts";
+import { type Author, recordChange } from "./audit.ts";
+import { toPage } from "./page.ts";
+
+const toProject = (row: typeof projects.$inferSelect): Project => ({
+  object: "project",
+  id: row.id,
+  name: row.name,
+  created_at: row.createdAt,
+});
+
+export async function createProject(database: DrizzleD1Database, name: string, author: Author): Promise<Project> {
+  const id = `proj_${randomBase62(24)}`;
+  const [[row]] = await database.batch([
+    database.insert(projects).values({ id, name }).returning(),
+    recordChange(database, author, { action: "project.create", projectId: id, target: id, changes: { name } }),
+  ]);
+  if (row === undefined) throw new Error("the database did not return the new project");
+  return toProject(row);
+}
+
+export async function findProject(database: DrizzleD1Database, id: string): Promise<Project | null> {
+  const row = await database.select().from(projects).where(eq(projects.id, id)).get();
+  return row === undefined ? null : toProject(row);
+}
+
+/** A page of all projects, oldest first. */
+export async function listProjects(database: DrizzleD1Database, { limit, after }: PageQuery): Promise<Page<Project>> {
+  const later = sql`(${projects.createdAt}, ${projects.id}) > (SELECT created_at, id FROM projects WHERE id = ${after})`;
+  const rows = await database
+    .select()
+    .from(projects)
+    .where(after === undefined ? undefined : later)
+    .orderBy(asc(projects.createdAt), asc(projects.id))
+    .limit(limit + 1)
+    .all();
+  return toPage(rows.map(toProject), limit);
+}

@@ -1,0 +1,97 @@
+import type { Scope } from "../../schema/api/keys.ts";
+import type { Bounds } from "../../schema/attributes.ts";
+import { AttuneError } from "../../schema/wire/errors.ts";
+import type { Limits } from "../limits/window.ts";
+import type { ModelAddress } from "../steering/address.ts";
+import type { ApiKey } from "./store.ts";
+
+/** Who asks, and what it may do. */
+export type Principal = {
+  projectId: string;
+  keyId: string;
+  limits: Limits;
+  scopes: readonly Scope[];
+  bounds: Bounds;
+  /** `null`: all of them. */
+  models: readonly string[] | null;
+  presets: readonly string[] | null;
+  /** `null` where it is a key itself that asks, and not a session opened with one. */
+  session: Session | null;
+};
+
+export type Session = {
+  /** The page that it was opened by, and works for. */
+  origin: string;
+  endUser: string | null;
+  /** What its requests use where they name none; they may not use another. */
+  preset: string | null;
+};
+
+/** What the key allows to whoever has it, or to a session opened with it. */
+export function principalOf(key: ApiKey, session: Session | null): Principal {
+  const { id, projectId, limits, scopes, bounds, models, presets } = key;
+  return { projectId, keyId: id, limits, scopes, bounds, models, presets, session };
+}
+
+const denied = (message: string, param?: string) =>
+  new AttuneError("permission_denied", message, param === undefined ? {} : { param });
+
+const who = (principal: Principal) => (principal.session === null ? "This key" : "This session");
+
+/** @throws AttuneError `permission_denied` */
+export function permitScope(principal: Principal, scope: Scope): void {
+  if (principal.scopes.includes(scope)) return;
+  throw denied(
+    `${who(principal)} lacks the scope ${scope}; it has ${principal.scopes.join(", ")}. Use another key, or have it added.`,
+  );
+}
+
+/** Whether the principal may know of this model. */
+export function mayUseModel({ models }: Principal, model: string): boolean {
+  return models === null || models.includes(model);
+}
+
+/** @throws AttuneError `permission_denied` */
+export function permitModel(principal: Principal, model: string): void {
+  if (mayUseModel(principal, model)) return;
+  const allowed = principal.models?.join(", ");
+  throw denied(
+    `${who(principal)} may not use the model ${JSON.stringify(model)}. It is limited to ${allowed}.`,
+    "model",
+  );
+}
+
+/** Whether the principal may know of this preset. */
+export function mayUsePreset({ presets }: Principal, slug: string): boolean {
+  return presets === null || presets.includes(slug);
+}
+
+/** @throws AttuneError `permission_denied` */
+export function permitPreset(principal: Principal, slug: string, param = "slug"): void {
+  if (mayUsePreset(principal, slug)) return;
+  throw denied(
+    `${who(principal)} may not use the preset ${slug}. It is limited to ${principal.presets?.join(", ")}.`,
+    param,
+  );
+}
+
+/**
+ * What a request addresses, within what the principal may use. Where it names no preset it takes the session's; a key that is limited
+ * to some presets must be told which.
+ *
+ * @throws AttuneError `permission_denied`
+ */
+export function permitAddress(principal: Principal, address: ModelAddress): ModelAddress {
+  permitModel(principal, address.model);
+  if (address.preset !== null) {
+    permitPreset(principal, address.preset.slug, address.preset.param);
+    return address;
+  }
+  const preset = principal.session?.preset ?? null;
+  if (preset !== null) return { ...address, preset: { slug: preset, version: null, param: "steer.preset" } };
+  if (principal.presets === null) return address;
+  throw denied(
+    `${who(principal)} only works with a preset. Name one of ${principal.presets.join(", ")} in steer.preset.`,
+    "steer.preset",
+  );
+}

@@ -1,0 +1,48 @@
+import type { Context } from "hono";
+import { type SessionAnswer, sessionCreateSchema } from "../../schema/api/sessions.ts";
+import { AttuneError, invalidRequest } from "../../schema/wire/errors.ts";
+import { readJson } from "../body.ts";
+import type { Edge } from "../environment.ts";
+import { admit } from "../limits/admission.ts";
+import { PresetStore, presetNotFound } from "../presets/store.ts";
+import { readBearer, readKey } from "./credential.ts";
+import { permitOrigin } from "./origin.ts";
+import { permitPreset, principalOf } from "./principal.ts";
+import { SESSION_LIFETIME, signSession } from "./session-token.ts";
+
+/** `POST /v1/sessions`: a page exchanges its publishable key for a short session of its own. */
+export async function openSession(c: Context<Edge>): Promise<Response> {
+  const key = await readKey(c, readBearer(c.req.header("authorization")));
+  if (key.kind !== "publishable") {
+    throw new AttuneError(
+      "permission_denied",
+      "Sessions are opened with a publishable key (pk_...). A secret key needs none: send it with each request.",
+    );
+  }
+  const origin = permitOrigin(
+    c,
+    key.origins,
+    "This key does not allow requests from this origin. Have it added to the key's origins, exactly as the browser sends it.",
+  );
+  const principal = principalOf(key, null);
+  c.set("principal", principal);
+  await admit(c, 0);
+
+  const parsed = sessionCreateSchema.safeParse(await readJson(c.req.raw));
+  if (!parsed.success) throw invalidRequest(parsed.error);
+  const { end_user: endUser = null, preset = null } = parsed.data;
+  if (preset !== null) {
+    permitPreset(principal, preset, "preset");
+    if ((await new PresetStore(c.env.DB, key.projectId).find(preset)) === null) throw presetNotFound(preset, "preset");
+  }
+  const now = Math.floor(Date.now() / 1000);
+  const expiresAt = Math.min(now + SESSION_LIFETIME, key.expiresAt ?? Number.POSITIVE_INFINITY);
+  const token = await signSession(
+    c.env.KEY_PEPPER,
+    { keyId: key.id, session: { origin, endUser, preset } },
+    { now, expiresAt },
+  );
+  const answer: SessionAnswer = { object: "session", token, expires_at: expiresAt, origin, end_user: endUser, preset };
+  c.header("cache-control", "no-store");
+  return c.json(answer, 201);
+}

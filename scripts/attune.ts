@@ -1,0 +1,47 @@
+import { Command, Option } from "commander";
+import { callAdmin, type EdgeOptions, findEdge, listAdmin, TOKEN_VARIABLE, URL_VARIABLE } from "./attune/admin-api.ts";
+import { keysCommand } from "./attune/keys-command.ts";
+import { positiveNumber } from "./attune/parse.ts";
+import { printJson } from "./attune/print-json.ts";
+import { fromUser } from "./start/options.ts";
+
+const program = new Command("npm run attune --")
+  .description(
+    `Administers projects and keys of an Attune server. Without --url, of the one that npm start runs from this folder. ${TOKEN_VARIABLE} ` +
+      "holds the server's ADMIN_TOKEN, or a key with the scope admin.",
+  )
+  .addOption(new Option("--url <origin>", "the server").env(URL_VARIABLE))
+  .option("--state-directory <path>", "where the server that npm start runs keeps its state", fromUser)
+  .showHelpAfterError("(npm run attune -- --help shows the options)");
+
+const projects = program.command("projects").description("what keys, presets and limits belong to");
+projects
+  .command("create <name>")
+  .description("make one")
+  .action(async (name: string, _flags, self: Command) =>
+    printJson(await callAdmin(findEdge(self.optsWithGlobals<EdgeOptions>()), "POST", "/projects", { name })),
+  );
+projects
+  .command("list")
+  .description("print all")
+  .action(async (_flags, self: Command) =>
+    printJson(await listAdmin(findEdge(self.optsWithGlobals<EdgeOptions>()), "/projects")),
+  );
+
+program.addCommand(keysCommand());
+
+program
+  .command("audit")
+  .description("print who changed what, newest first")
+  .option("--project <id>", "of this project only")
+  .option("--limit <number>", "how many changes", positiveNumber, 50)
+  .action(async (_flags, self: Command) => {
+    const { project, limit, ...edge } = self.optsWithGlobals<EdgeOptions & { project?: string; limit: number }>();
+    const path = project === undefined ? "/audit" : `/audit?project=${encodeURIComponent(project)}`;
+    printJson(await listAdmin(findEdge(edge), path, limit));
+  });
+
+program.parseAsync().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+});

@@ -1,0 +1,51 @@
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll } from "vitest";
+import { buildEdge } from "../../scripts/stack/bundle.ts";
+import { startEdge } from "../../scripts/stack/edge-server.ts";
+import { statePaths } from "../../scripts/stack/paths.ts";
+import { loadSecrets } from "../../scripts/stack/secrets.ts";
+import { lockState } from "../../scripts/stack/state-lock.ts";
+
+type RunningEdge = { url: string; adminToken: string };
+
+/** The edge as `npm start` runs it, for the tests of one file, but without an inference worker: keys and sessions need none. */
+export function runningEdge() {
+  const directory = mkdtempSync(join(tmpdir(), "attune-edge-"));
+  const paths = statePaths(join(directory, "state"));
+  const started = new AsyncDisposableStack();
+  let edge: RunningEdge | undefined;
+
+  beforeAll(async () => {
+    mkdirSync(paths.directory);
+    const lock = lockState(paths);
+    started.defer(lock.release);
+    const secrets = loadSecrets(paths.secrets);
+    await buildEdge(paths.bundle);
+    const bindings = {
+      WORKER_URL: "http://127.0.0.1:1",
+      WORKER_SECRET: secrets.workerSecret,
+      KEY_PEPPER: secrets.keyPepper,
+      ADMIN_TOKEN: secrets.adminToken,
+    };
+    const server = await startEdge({ paths, port: 0, bindings, onRestart: () => {} });
+    started.defer(server.stop);
+    lock.publish(server.url);
+    edge = { url: server.url, adminToken: secrets.adminToken };
+  });
+  afterAll(async () => {
+    await started.disposeAsync();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  return {
+    /** A folder of the test's own; the edge's state is in it. */
+    directory,
+    stateDirectory: paths.directory,
+    current(): RunningEdge {
+      if (edge === undefined) throw new Error("The edge is not running");
+      return edge;
+    },
+  };
+}

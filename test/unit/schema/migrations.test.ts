@@ -1,0 +1,71 @@
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { convertV4MiniflareOptions, Miniflare } from "miniflare";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { applyMigrations, type Database } from "../../../scripts/stack/migrations.ts";
+import { repository } from "../../../scripts/stack/paths.ts";
+
+const MIGRATIONS = join(repository, "schema", "database", "migrations");
+const ROWS = 300;
+
+/** A database as the version before keys had scopes left it, every table full of rows. */
+describe("a database of the first version", () => {
+  const directory = mkdtempSync(join(tmpdir(), "attune-old-database-"));
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({ modules: true, script: "export default {}", d1Databases: { DB: "old" }, cf: false }),
+  );
+  let database: Database;
+  const rowsOf = async (table: string) =>
+    (await database.prepare(`SELECT * FROM ${table} ORDER BY rowid`).all<Record<string, unknown>>()).results;
+  const before = new Map<string, Record<string, unknown>[]>();
+
+  beforeAll(async () => {
+    cpSync(join(MIGRATIONS, "0000_initial.sql"), join(directory, "0000_initial.sql"));
+    database = await miniflare.getD1Database("DB");
+    await applyMigrations(database, directory);
+    const project = database.prepare("INSERT INTO projects (id, name) VALUES (?, ?)");
+    const preset = database.prepare(
+      "INSERT INTO presets (project_id, slug, persona, attributes, bounds) VALUES (?, 'tutor', 'Teach.', '{\"verbosity\":1}', '{}')",
+    );
+    const key = database.prepare(
+      "INSERT INTO api_keys (id, project_id, name, hash, last_four, requests_per_minute, tokens_per_minute, revoked_at) VALUES (?, ?, 'a key', ?, 'abcd', 600, 400000, ?)",
+    );
+    const indices = Array.from({ length: ROWS }, (_, index) => index);
+    await database.batch(indices.map((index) => project.bind(`proj_${index}`, `Project ${index}`)));
+    await database.batch(indices.map((index) => preset.bind(`proj_${index}`)));
+    await database.batch(
+      indices.map((index) =>
+        key.bind(`key_${index}`, `proj_${index}`, `hash ${index}`, index % 3 === 0 ? 1_700_000_000 : null),
+      ),
+    );
+    for (const table of ["projects", "presets", "api_keys"]) before.set(table, await rowsOf(table));
+    await applyMigrations(database, MIGRATIONS);
+  });
+  afterAll(async () => {
+    await miniflare.dispose();
+    rmSync(directory, { recursive: true });
+  });
+
+  it.each(["projects", "presets", "api_keys"])("keeps every row and every value of %s", async (table) => {
+    const after = await rowsOf(table);
+    expect(after).toHaveLength(ROWS);
+    for (const [index, row] of (before.get(table) ?? []).entries()) expect(after[index]).toMatchObject(row);
+  });
+
+  it("lets its keys do what they could do: all that there was, unbounded, for ever", async () => {
+    for (const row of await rowsOf("api_keys")) {
+      expect(row).toMatchObject({
+        kind: "secret",
+        scopes: '["chat","models:read","presets:read","presets:write"]',
+        bounds: "{}",
+        models: null,
+        presets: null,
+        origins: "[]",
+        expires_at: null,
+        previous_hash: null,
+        version: 1,
+      });
+    }
+  });
+});
