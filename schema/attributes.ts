@@ -88,6 +88,23 @@ export const BEST_LEVELS: Record<Attribute, Level> = {
 /** Classifier-free guidance factor: 1 is plain conditioning, more amplifies it. Far beyond 3, answers fall apart. */
 export const strengthSchema = z.number().min(1).max(5);
 
+export const edgesSchema = z
+  .tuple([z.number(), z.number(), z.number(), z.number()], { error: "must be four numbers" })
+  .refine((edges) => edges.every((edge, index) => index === 0 || edge > (edges[index - 1] ?? edge)), {
+    error: "must rise",
+  });
+/** The highest value of levels 0, 1, 2 and 3; whatever lies above the last is level 4. */
+export type Edges = z.infer<typeof edgesSchema>;
+
+/** What a level of the attributes that are measured rather than judged means. */
+export const measuredScaleSchema = z.strictObject({
+  /** Words of the answer. */
+  verbosity: edgesSchema,
+  /** Coleman–Liau grade of the answer. */
+  complexity: edgesSchema,
+});
+export type MeasuredScale = z.infer<typeof measuredScaleSchema>;
+
 /**
  * Stored with a model that was trained on attributes: which ones, in which order, and how they are rendered.
  * Data, never code, so that a team's own model brings its own.
@@ -96,6 +113,8 @@ export const steeringProfileSchema = z.strictObject({
   template: z.literal("chatml"),
   /** Strength used where the request gives none; 1 where it is left out. */
   strength: strengthSchema.optional(),
+  /** What measured levels meant in training; left out where nothing was measured. */
+  measured: measuredScaleSchema.optional(),
   attributes: z
     .array(
       z.strictObject({

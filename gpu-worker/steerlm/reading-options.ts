@@ -1,42 +1,45 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { ATTRIBUTES, type Attribute, attributeSchema } from "../../schema/attributes.ts";
+import { ATTRIBUTES, type Attribute, attributeSchema, type Edges, edgesSchema } from "../../schema/attributes.ts";
 import { FORMATS } from "./datasets/formats.ts";
 import { HeldOutPrompts } from "./datasets/held-out.ts";
 import { readDataset } from "./datasets/read.ts";
 import { DEFAULT_READ_OPTIONS } from "./datasets/reader.ts";
 import type { Reading, Tally } from "./datasets/reading.ts";
 import { THREADS, type Threads } from "./datasets/threads.ts";
-import { type Edges, measuredScaleSchema, SMALL_MODEL_SCALE } from "./measured-levels.ts";
+import { SMALL_MODEL_SCALE } from "./measured-levels.ts";
 
-function share(text: string): number {
+export function share(text: string): number {
   const value = Number(text);
   if (text.trim() === "" || !(value >= 0)) throw new InvalidArgumentError("Must be a number from 0 on.");
   return value;
 }
 
-function probability(text: string): number {
+export function probability(text: string): number {
   const value = share(text);
   if (value > 1) throw new InvalidArgumentError("Must be from 0 to 1.");
   return value;
 }
 
 function edges(text: string): Edges {
-  const parsed = measuredScaleSchema.shape.verbosity.safeParse(text.split(",").map(Number));
+  const parsed = edgesSchema.safeParse(text.split(",").map(Number));
   if (parsed.success) return parsed.data;
   throw new InvalidArgumentError("Must be four rising numbers, such as 15,40,80,140.");
 }
 
-function keep(text: string): Partial<Record<Attribute, number>> {
-  const kept: Partial<Record<Attribute, number>> = {};
-  for (const part of text.split(",")) {
-    const [name, value = ""] = part.split("=");
-    const attribute = attributeSchema.safeParse(name);
-    if (attribute.success) kept[attribute.data] = probability(value);
-    else if (name === "others") for (const other of ATTRIBUTES) kept[other] ??= probability(value);
-    else throw new InvalidArgumentError(`${name} is none of ${ATTRIBUTES.join(", ")} and others.`);
-  }
-  return kept;
-}
+/** `attribute=value,…`, where `others` stands for those that are not named. */
+export const perAttribute =
+  (parse: (text: string) => number) =>
+  (text: string): Partial<Record<Attribute, number>> => {
+    const values: Partial<Record<Attribute, number>> = {};
+    for (const part of text.split(",")) {
+      const [name, value = ""] = part.split("=");
+      const attribute = attributeSchema.safeParse(name);
+      if (attribute.success) values[attribute.data] = parse(value);
+      else if (name === "others") for (const other of ATTRIBUTES) values[other] ??= parse(value);
+      else throw new InvalidArgumentError(`${name} is none of ${ATTRIBUTES.join(", ")} and others.`);
+    }
+    return values;
+  };
 
 export type ReadingFlags = {
   format?: string;
@@ -54,9 +57,9 @@ export type ReadingFlags = {
 };
 
 /** Adds the options of every command that reads data sets. */
-export function withReadingOptions(command: Command): Command {
+export function withReadingOptions(command: Command, files = "<files...>"): Command {
   return command
-    .argument("<files...>", "JSON lines, JSON, CSV (plain or gzip) or parquet")
+    .argument(files, "JSON lines, JSON, CSV (plain or gzip) or parquet")
     .addOption(
       new Option("--format <name>", "what the rows are; found by content without it").choices(
         FORMATS.map(({ name }) => name),
@@ -105,7 +108,9 @@ export type DropoutFlags = { keep?: Partial<Record<Attribute, number>>; dropAll?
 export function withDropoutOptions(command: Command): Command {
   return command
     .addOption(
-      new Option("--keep <shares>", "how likely labels stay, such as verbosity=0.9,others=0.5").argParser(keep),
+      new Option("--keep <shares>", "how likely labels stay, such as verbosity=0.9,others=0.5").argParser(
+        perAttribute(probability),
+      ),
     )
     .addOption(new Option("--drop-all <share>", "how likely an answer loses all labels").argParser(probability))
     .option("--seed <text>", "draws other labels to drop");

@@ -3,13 +3,19 @@ import { ATTRIBUTES, type Attribute } from "../../../schema/attributes.ts";
 
 const labelSchema = z.number().min(0).max(4);
 
+const labelsSchema = z.partialRecord(z.enum(ATTRIBUTES), labelSchema);
+
 const turnSchema = z.strictObject({
   role: z.enum(["user", "assistant"]),
   text: z.string(),
   /** The source's name of the message: the same in every conversation that the message is part of. */
   id: z.string().optional(),
-  /** 0–4 for each attribute that somebody judged. */
-  labels: z.partialRecord(z.enum(ATTRIBUTES), labelSchema).optional(),
+  /** 0–4 for each attribute that somebody judged; of an annotated answer what is trained on. */
+  labels: labelsSchema.optional(),
+  /** What an attribute prediction model read off an annotated answer, and what was measured of it. */
+  predicted: labelsSchema.optional(),
+  /** What somebody judged of an annotated answer, whose labels may be others. */
+  human: labelsSchema.optional(),
   /** Place among the answers to the same turn, 0 the preferred; equal where nobody preferred one. */
   rank: z.int().min(0).optional(),
 });

@@ -2,7 +2,7 @@ import { ATTRIBUTES, LEVELS } from "../../../schema/attributes.ts";
 import type { Description } from "./describe.ts";
 
 /** Rows of cells in columns, the first to the left, the others to the right. */
-function aligned(rows: readonly (readonly string[])[]): string {
+export function aligned(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
   return rows
     .map((row) =>
