@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { createVitest, parseCLI, type Vitest } from "vitest/node";
 import { endWithParent } from "./leash.ts";
 import { StackError } from "./stack/stack-error.ts";
@@ -9,7 +10,14 @@ endWithParent();
 const args = process.argv.slice(2);
 // Vitest would not know it. Only test/remote has something to record.
 if (args.includes("--record")) process.env.ATTUNE_TEST_RECORD = "1";
-const { filter, options } = parseCLI(["vitest", "run", ...args.filter((arg) => arg !== "--record")]);
+// Nor this. Only test/interop has an adapter to name.
+const named = args.find((arg) => arg.startsWith("--adapter="));
+if (named !== undefined) {
+  // npm runs this at the root of the repository, wherever the user is.
+  process.env.ATTUNE_TEST_ADAPTER = resolve(process.env.INIT_CWD ?? "", named.slice("--adapter=".length));
+}
+const ours = ["--record", named];
+const { filter, options } = parseCLI(["vitest", "run", ...args.filter((arg) => !ours.includes(arg))]);
 const vitest = await createVitest({ ...options, watch: false });
 const { passed, failed } = await runTests(vitest, filter);
 await vitest.close();

@@ -48,11 +48,43 @@ export function renderPrompt(tokenizer: Tokenizer, template: ChatTemplate, conve
   const texts: string[] = [];
   const hidden = turns.map((turn) => hide(turn, texts));
   const rendered = renderTemplate(template, hidden, tokenizer);
-  const { ids, beforeLast } = tokenise(tokenizer, rendered, texts);
-  const bos = tokenizer.requiredBos;
-  const added = bos === null || ids[0] === bos ? [] : [bos];
+  const { ids, runs } = tokenise(tokenizer, rendered, texts);
+  const added = addedBos(tokenizer, ids);
   const labelled = turns.at(-1)?.role === "attributes";
-  return { ids: [...added, ...ids], conversation: labelled ? added.length + beforeLast : null };
+  return { ids: [...added, ...ids], conversation: labelled ? added.length + (runs.at(-1)?.from ?? 0) : null };
+}
+
+/** What the template does not write itself of what every prompt must begin with. */
+function addedBos(tokenizer: Tokenizer, ids: readonly number[]): number[] {
+  const bos = tokenizer.requiredBos;
+  return bos === null || ids[0] === bos ? [] : [bos];
+}
+
+/** Stands where a turn's text would begin. */
+const NOTHING_YET = "0";
+
+/**
+ * Turns, and after them one more up to where its text would begin, through the model's own template and as safe as {@link renderPrompt}.
+ * `last`: where the text of the last whole turn lies, with what the template writes before it; empty where that text is blank.
+ *
+ * @param opened the role of the turn that is only begun
+ * @throws AttuneError `invalid_request` where the template refuses these turns
+ */
+export function renderOpened(
+  tokenizer: Tokenizer,
+  template: ChatTemplate,
+  turns: readonly Turn[],
+  opened: Turn["role"],
+): { ids: number[]; last: Run } {
+  const texts: string[] = [];
+  const hidden = [...turns, { role: opened, content: NOTHING_YET }].map((turn) => hide(turn, texts));
+  const rendered = renderTemplate(template, hidden, tokenizer);
+  const whole = rendered.slice(0, rendered.lastIndexOf(hidden.at(-1)?.content ?? ""));
+  const { ids, runs } = tokenise(tokenizer, whole, texts);
+  const added = addedBos(tokenizer, ids);
+  const end = { from: ids.length, to: ids.length };
+  const { from, to } = (turns.at(-1)?.content ?? "").trim() === "" ? end : (runs.at(-1) ?? end);
+  return { ids: [...added, ...ids], last: { from: added.length + from, to: added.length + to } };
 }
 
 /** Puts a sentinel in a text's place, but leaves its outer white space, so that `trim` and tests for emptiness work as they should. */
@@ -81,21 +113,27 @@ function renderTemplate(template: ChatTemplate, messages: Turn[], tokenizer: Tok
   }
 }
 
-/** Tokenises a rendered template, each sentinel replaced by its text. `beforeLast`: tokens before the run that has the last text. */
-function tokenise(tokenizer: Tokenizer, rendered: string, texts: string[]): { ids: number[]; beforeLast: number } {
+/** The tokens `from` to `to` between two markers, which hold a turn's text and what the template writes beside it. */
+export type Run = { from: number; to: number };
+
+/** Tokenises a rendered template, each sentinel replaced by its text. `runs`: where each text that is there came to lie, in order. */
+function tokenise(tokenizer: Tokenizer, rendered: string, texts: string[]): { ids: number[]; runs: Run[] } {
   const ids: number[] = [];
-  let beforeLast = 0;
+  const runs: Run[] = [];
   const markers = markerPattern(tokenizer);
   let run = "";
+  let inRun = 0;
   const endRun = () => {
+    const from = ids.length;
     for (const id of tokenizer.encodeText(run, ids.length === 0)) ids.push(id);
+    for (; inRun > 0; inRun--) runs.push({ from, to: ids.length });
     run = "";
   };
   // Split at a pattern with one group: template text and the group's matches take turns.
   for (const [index, part] of rendered.split(SENTINELS).entries()) {
     if (index % 2 === 1) {
       run += texts[Number(part)] ?? "";
-      beforeLast = ids.length;
+      inRun++;
       continue;
     }
     for (const piece of markers === null ? [part] : part.split(markers)) {
@@ -109,7 +147,7 @@ function tokenise(tokenizer: Tokenizer, rendered: string, texts: string[]): { id
     }
   }
   endRun();
-  return { ids, beforeLast };
+  return { ids, runs };
 }
 
 const patterns = new WeakMap<Tokenizer, RegExp | null>();

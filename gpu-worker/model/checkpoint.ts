@@ -5,7 +5,7 @@ import type { SamplingDefaults } from "../../schema/api/chat.ts";
 import type { DecoderConfig } from "../graph/decoder.ts";
 import type { WeightSource } from "../graph/layers.ts";
 import { type ChatTemplate, readChatTemplate } from "./chat-template.ts";
-import { readDecoderConfig } from "./config.ts";
+import { type Architecture, architectureOf, readDecoderConfig } from "./config.ts";
 import { openGguf } from "./gguf.ts";
 import { openModelDirectory } from "./model-directory.ts";
 import { readSamplingDefaults } from "./sampling-defaults.ts";
@@ -15,6 +15,8 @@ import { ggufWeights } from "./weights.ts";
 /** A model as its publisher ships it, whatever the format: its shape in memory, its weights read on demand. */
 export type Checkpoint = {
   readonly path: string;
+  /** What llama.cpp calls the family: the rows of query and key are stored in another order for `llama`. */
+  readonly architecture: Architecture;
   readonly config: DecoderConfig;
   readonly weights: WeightSource;
   /** @throws Error where there is none, or one that is not supported */
@@ -47,6 +49,7 @@ async function openGgufCheckpoint(path: string): Promise<Checkpoint> {
     const config = await readDecoderConfig(gguf);
     return {
       path,
+      architecture: architectureOf(gguf),
       config,
       weights: ggufWeights(gguf, config),
       readTokenizer: async () => createTokenizer(gguf.metadata, config.vocab),

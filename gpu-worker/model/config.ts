@@ -4,7 +4,8 @@ import type { Gguf } from "./gguf.ts";
 import { linearDivisors } from "./rope-scaling.ts";
 
 /** GGUF's names of the families whose decoder is Llama's. Mistral's files say `llama`. */
-const ARCHITECTURES = ["llama", "qwen2"];
+const ARCHITECTURES = ["llama", "qwen2"] as const;
+export type Architecture = (typeof ARCHITECTURES)[number];
 
 /** llama.cpp's default where the file gives no rope base. */
 const DEFAULT_ROPE_THETA = 10_000;
@@ -13,9 +14,10 @@ const BIASES = [".attn_q.bias", ".attn_k.bias", ".attn_v.bias", ".attn_output.bi
 const ROPE_FACTORS = "rope_freqs.weight";
 
 /** @throws Error for an architecture that is not supported */
-export function architectureOf({ metadata, path }: Gguf): string {
+export function architectureOf({ metadata, path }: Gguf): Architecture {
   const architecture = metadata.string("general.architecture");
-  if (ARCHITECTURES.includes(architecture)) return architecture;
+  const known = ARCHITECTURES.find((name) => name === architecture);
+  if (known !== undefined) return known;
   throw new Error(
     `${path} holds a model of architecture ${architecture}; supported are ${ARCHITECTURES.join(" and ")}.`,
   );

@@ -46,6 +46,7 @@ export async function openModelDirectory(path: string): Promise<Checkpoint> {
     const config = jsonDecoderConfig(configPath, json, weights);
     return {
       path,
+      architecture: json.model_type === "qwen2" ? "qwen2" : "llama",
       config,
       weights: weights.readFloat32,
       async readTokenizer() {

@@ -46,6 +46,13 @@ export async function pullAdapter(path: string, options: PullOptions = {}): Prom
   return path;
 }
 
+/** The directory of an attribute prediction model, in the same way. */
+export async function pullAttributeModel(path: string, options: PullOptions = {}): Promise<string> {
+  if (isHubId(path)) return pullFromHub(path, chooseAdapter, options);
+  await existing(path, "attribute prediction model", "--apm and ATTUNE_APM");
+  return path;
+}
+
 function pullFromHub(text: string, choose: typeof chooseModel, options: PullOptions): Promise<string> {
   const { cache = cacheDirectory(), hub = hubFrom(), onProgress, onNotice = () => {} } = options;
   const id = parseHubId(text);

@@ -10,6 +10,21 @@
  * @throws Error where the length does not fit or `headDim` is odd
  */
 export function unpermuteRope(weight: Float32Array, heads: number, headDim: number, cols: number): Float32Array {
+  return reordered(weight, heads, headDim, cols, "to half-split");
+}
+
+/** The same rows in GGUF order: what `unpermuteRope` undoes. */
+export function permuteRope(weight: Float32Array, heads: number, headDim: number, cols: number): Float32Array {
+  return reordered(weight, heads, headDim, cols, "to GGUF");
+}
+
+function reordered(
+  weight: Float32Array,
+  heads: number,
+  headDim: number,
+  cols: number,
+  direction: "to half-split" | "to GGUF",
+): Float32Array {
   if (headDim % 2 !== 0 || weight.length !== heads * headDim * cols) {
     throw new Error(
       `A weight of ${weight.length} values is not [${heads} × ${headDim}, ${cols}] with an even head size.`,
@@ -20,8 +35,9 @@ export function unpermuteRope(weight: Float32Array, heads: number, headDim: numb
   for (let head = 0; head < heads; head++) {
     for (let row = 0; row < headDim; row++) {
       const stored = 2 * (row % half) + Math.floor(row / half);
-      const from = (head * headDim + stored) * cols;
-      result.set(weight.subarray(from, from + cols), (head * headDim + row) * cols);
+      const [from, to] = direction === "to GGUF" ? [row, stored] : [stored, row];
+      const start = (head * headDim + from) * cols;
+      result.set(weight.subarray(start, start + cols), (head * headDim + to) * cols);
     }
   }
   return result;

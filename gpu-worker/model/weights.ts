@@ -27,7 +27,8 @@ const MODEL_TENSORS: Record<string, string> = {
   "lm_head.weight": "output.weight",
 };
 
-function ggufName(name: string): string {
+/** GGUF's name of a tensor, by its Hugging Face name. @throws Error where there is none */
+export function ggufName(name: string): string {
   const layer = /^model\.layers\.(\d+)\.(.+)$/.exec(name);
   const known = layer === null ? MODEL_TENSORS[name] : LAYER_TENSORS[layer[2] ?? ""];
   if (known === undefined) throw new Error(`No GGUF tensor corresponds to ${name}`);

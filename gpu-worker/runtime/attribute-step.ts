@@ -5,22 +5,27 @@ import type { TrainingSession } from "./training-session.ts";
 /** A text that attributes are read off at its last token, and what they should be; `null` where nobody said. */
 export type AttributeRow = { tokens: readonly number[]; targets: readonly (number | null)[] };
 
-/** `error`: the mean squared error of the targets that there are, 0 where there are none. */
+/** `error`: the batch's part of the mean squared error, 0 where it has no targets. */
 export type AttributeResult = { error: number; predictions: number[][] };
+
+/** How many attributes of the rows have a target. */
+export const targetCount = (rows: readonly AttributeRow[]): number =>
+  rows.reduce((sum, { targets }) => sum + targets.filter((target) => target !== null).length, 0);
 
 /**
  * Reads attributes off a batch and, where the session trains, computes the gradient of the error.
  *
+ * @param present how many targets the error is a mean over: those of the whole step, of which the batch may be a part
  * @throws OnnxRuntimeError
  */
 export function runAttributeStep(
   session: TrainingSession,
   config: DecoderConfig,
   rows: readonly AttributeRow[],
+  present: number = targetCount(rows),
 ): AttributeResult {
   const targets = rows.flatMap((row) => row.targets);
   const attributes = targets.length / rows.length;
-  const present = targets.filter((target) => target !== null).length;
   const runs = rows.map(({ tokens }) => [{ tokens, fork: 0 }]);
   feedRows(session, config, runs, (sequence) => rows.map(({ tokens }, row) => row * sequence + tokens.length - 1));
   const shape = [rows.length, attributes];

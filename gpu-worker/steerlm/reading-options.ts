@@ -6,7 +6,7 @@ import { readDataset } from "./datasets/read.ts";
 import { DEFAULT_READ_OPTIONS } from "./datasets/reader.ts";
 import type { Reading, Tally } from "./datasets/reading.ts";
 import { THREADS, type Threads } from "./datasets/threads.ts";
-import { SMALL_MODEL_SCALE } from "./measured-levels.ts";
+import { SMALL_MODEL_SCALE } from "../model/measured-levels.ts";
 
 export function share(text: string): number {
   const value = Number(text);

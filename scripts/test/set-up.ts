@@ -3,6 +3,7 @@ import { ensureDecoder } from "../../gpu-worker/runtime/decoder-files.ts";
 import type { Progress } from "../stack/progress.ts";
 import { ensureChromium } from "./chromium.ts";
 import { ensureLlamaServer } from "./llama-server.ts";
+import { ensurePeft } from "./peft.ts";
 
 /** Projects of vitest.config.ts that never touch the real model. */
 const WITHOUT_MODEL = new Set(["edge"]);
@@ -16,8 +17,13 @@ export async function setUp(projects: Set<string>, progress: Progress): Promise<
     await progress.step("Decoder graph", (onProgress) => ensureDecoder(model, { onProgress }));
     process.env.ATTUNE_TEST_GGUF = model;
   }
-  if (projects.has("remote")) {
+  if (projects.has("remote") || projects.has("interop")) {
     process.env.ATTUNE_TEST_LLAMA_PYTHON = await progress.step("llama.cpp's server", () => ensureLlamaServer());
+  }
+  if (projects.has("interop")) {
+    process.env.ATTUNE_TEST_PEFT_PYTHON = await progress.step("PyTorch, transformers, PEFT and TRL", () =>
+      ensurePeft(),
+    );
   }
   // The worker's tests of graphics processors compute with the Vulkan driver that Chromium brings.
   if (projects.has("browser") || projects.has("worker")) {

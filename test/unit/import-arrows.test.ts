@@ -26,7 +26,7 @@ const REFUSED: [folder: string, target: string][] = [
   ["gpu-worker/graph", "../model/b.ts"],
   ["gpu-worker/model", "../runtime/b.ts"],
   ["gpu-worker/model", "../server/b.ts"],
-  ["gpu-worker/steerlm", "../engine/b.ts"],
+  ["gpu-worker/steerlm", "../server/b.ts"],
   ["edge", "../scripts/stack.ts"],
   ["gpu-worker/engine", "../../test/fixtures/b.ts"],
 ];
@@ -39,6 +39,7 @@ const ALLOWED: [folder: string, target: string][] = [
   ["gpu-worker/runtime", "../graph/b.ts"],
   ["gpu-worker/runtime", "../model/b.ts"],
   ["gpu-worker/steerlm", "../graph/b.ts"],
+  ["gpu-worker/steerlm", "../engine/b.ts"],
   ["scripts", "../edge/b.ts"],
   ["test/e2e", "../../scripts/b.ts"],
 ];

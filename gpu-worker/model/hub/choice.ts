@@ -17,6 +17,8 @@ const MODEL_SETTINGS = ["config.json", "tokenizer.json", "tokenizer_config.json"
 const MODEL_EXTRAS = ["generation_config.json", "chat_template.jinja", "profile.json"];
 const ADAPTER_CONFIG = "adapter_config.json";
 const ADAPTER_WEIGHTS = "adapter_model.safetensors";
+/** Of a steerable one, and of an attribute prediction model. */
+const ADAPTER_EXTRAS = ["profile.json", "calibration.json", "apm.json", "head.safetensors"];
 
 /** Parts of one model in several files, and projectors of images, which no text model is. */
 const isPartOfGguf = (file: string) => /-\d{5}-of-\d{5}\.gguf$/i.test(file) || /(^|\/)mmproj[^/]*$/i.test(file);
@@ -47,9 +49,10 @@ export function chooseAdapter(id: HubId, files: PinnedFile[]): Choice {
   if (id.file !== null) {
     throw new Error(`An adapter is a whole repository: write ${hubIdText({ ...id, file: null })}.`);
   }
-  const [config, weights, profile] = named(files, [ADAPTER_CONFIG, ADAPTER_WEIGHTS, "profile.json"]);
+  const [config, weights] = named(files, [ADAPTER_CONFIG, ADAPTER_WEIGHTS]);
   if (config !== undefined && weights !== undefined) {
-    return { opens: "", settings: [config, ...(profile === undefined ? [] : [profile])], weights: [weights] };
+    const extras = named(files, ADAPTER_EXTRAS).filter((file) => file !== undefined);
+    return { opens: "", settings: [config, ...extras], weights: [weights] };
   }
   throw new Error(
     `${hubIdText(id)} is not a LoRA in PEFT's format, with ${ADAPTER_CONFIG} and ${ADAPTER_WEIGHTS}. It has:\n${list(files)}`,

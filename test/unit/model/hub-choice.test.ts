@@ -91,6 +91,12 @@ describe("the files of an adapter", () => {
     });
   });
 
+  test("are what makes it calibrated, or an attribute prediction model, too", () => {
+    const extras = ["apm.json", "calibration.json", "head.safetensors", "profile.json"];
+    const files = repository("adapter_config.json", "adapter_model.safetensors", ...extras);
+    expect(choice("hf:o/n", files, chooseAdapter).settings).toEqual(["adapter_config.json", ...extras]);
+  });
+
   test("are not taken from what is none, nor one by one", () => {
     expect(() => choice("hf:o/n", repository("a.gguf"), chooseAdapter)).toThrow("is not a LoRA in PEFT's format");
     expect(() => choice("hf:o/n:a.gguf", repository("a.gguf"), chooseAdapter)).toThrow("write hf:o/n.");

@@ -10,7 +10,7 @@ import {
   partOf,
   partOfConversation,
 } from "../../../../gpu-worker/steerlm/datasets/split.ts";
-import { SMALL_MODEL_SCALE } from "../../../../gpu-worker/steerlm/measured-levels.ts";
+import { SMALL_MODEL_SCALE } from "../../../../gpu-worker/model/measured-levels.ts";
 
 const conversation = (prompt: string, more: Partial<Conversation> = {}): Conversation => ({
   id: "a",

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { SMALL_MODEL_SCALE } from "../../../../gpu-worker/steerlm/measured-levels.ts";
+import { SMALL_MODEL_SCALE } from "../../../../gpu-worker/model/measured-levels.ts";
 import { knownLevels, profileOfData } from "../../../../gpu-worker/steerlm/sft/profile-of-data.ts";
 import { steeringProfileSchema } from "../../../../schema/attributes.ts";
 

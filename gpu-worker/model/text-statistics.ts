@@ -10,7 +10,11 @@ const ABBREVIATIONS = new Set(["mr", "mrs", "ms", "dr", "prof", "st", "vs", "etc
 /** A sentence's last word: its mark may be followed by closing quotes and brackets. */
 const SENTENCE_END = /[.!?…]+["'’”»)\]*_]*$/u;
 
-function endsSentence(word: string): boolean {
+/** Letters of the longest word. What is longer is none, and the patterns here take the square of a word's length. */
+const LONGEST_WORD = 128;
+
+function endsSentence(text: string): boolean {
+  const word = text.slice(-LONGEST_WORD);
   if (!SENTENCE_END.test(word)) return false;
   const bare = word.replace(SENTENCE_END, "").replace(/^[^\p{L}\p{N}]+/u, "");
   // "1." starts an item of a list.
@@ -72,6 +76,8 @@ const SILENT_END = either(
   /(?<=[aeiouy].*)(?<![aeiouycsxzg]|[^aeiouyrwl]l|[cst]h)es$/,
 );
 
+const PART = new RegExp(`[a-z]{1,${LONGEST_WORD}}`, "g");
+
 function syllablesOfPart(letters: string): number {
   const voiced = letters.replace(SILENT_END, "");
   const groups = voiced.match(/[aeiouy]+/g)?.length ?? 0;
@@ -81,7 +87,7 @@ function syllablesOfPart(letters: string): number {
 /** Syllables of an English word by its vowels, as the readability formulas are computed in practice; off by one for some words. */
 export function syllablesOf(word: string): number {
   const plain = word.normalize("NFD").replace(/[\p{M}'’]/gu, "");
-  const parts = plain.toLowerCase().match(/[a-z]+/g) ?? [];
+  const parts = plain.toLowerCase().match(PART) ?? [];
   return Math.max(
     1,
     parts.reduce((sum, part) => sum + syllablesOfPart(part), 0),

@@ -5,7 +5,7 @@ import {
   countWords,
   fleschKincaidGrade,
   syllablesOf,
-} from "../../../gpu-worker/steerlm/text-statistics.ts";
+} from "../../../gpu-worker/model/text-statistics.ts";
 
 describe("countText", () => {
   test("counts a text as by hand", () => {
@@ -33,6 +33,14 @@ describe("countText", () => {
     ["", 0],
   ])("%j is %i sentences", (text, sentences) => {
     expect(countText(text).sentences).toBe(sentences);
+  });
+
+  test.each([
+    ["letters", "a".repeat(400_000)],
+    ["marks", `${"!".repeat(400_000)}x`],
+    ["brackets", `x.${")".repeat(400_000)}x`],
+  ])("takes no longer for one word of 400,000 %s than for a text", (_, word) => {
+    expect(countText(word)).toMatchObject({ words: 1, sentences: 1 });
   });
 
   test.each([

@@ -1,0 +1,86 @@
+import { join } from "node:path";
+import { Command } from "commander";
+import { ATTRIBUTES } from "../../../schema/attributes.ts";
+import { pullModel } from "../../model/pull.ts";
+import { lockDirectory } from "../directory-lock.ts";
+import { type EvaluateFlags, withEvaluateOptions } from "./evaluate-options.ts";
+import { beginEvaluation } from "./evaluation-directory.ts";
+import { countProgress } from "./progress.ts";
+import { answerAll, evaluationOf, type Saying, scoreAll } from "./run-evaluation.ts";
+import { writeCalibration } from "./write-calibration.ts";
+import { REPORT_FILE, writeReport } from "./write-report.ts";
+
+const saying: Saying = {
+  notice: (text) => console.error(text),
+  progress: (noun) =>
+    countProgress(noun, {
+      isTerminal: process.stderr.isTTY,
+      write: (line) => console.error(line),
+      now: () => performance.now(),
+    }),
+};
+
+/** Runs `work`, which a signal ends in an orderly way; after a second one the process ends at once. */
+async function interruptibly(directory: string, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const interrupted = new AbortController();
+  const stop = () =>
+    interrupted.abort(new Error(`Interrupted. What was finished is in ${directory}: the same command goes on there.`));
+  process.once("SIGINT", stop);
+  process.once("SIGTERM", stop);
+  try {
+    await work(interrupted.signal);
+  } finally {
+    process.off("SIGINT", stop);
+    process.off("SIGTERM", stop);
+  }
+}
+
+async function run(flags: EvaluateFlags): Promise<void> {
+  await interruptibly(flags.out, async (signal) => {
+    const model = await pullModel({ path: flags.model, signal, onNotice: saying.notice });
+    const evaluation = await evaluationOf(flags, model, signal);
+    const lock = await lockDirectory(flags.out);
+    try {
+      await beginEvaluation(flags.out, evaluation);
+      const running = { flags, model, signal, saying };
+      await answerAll(evaluation, running);
+      await scoreAll(evaluation, running);
+      await report(flags.out);
+    } finally {
+      lock.close();
+    }
+  });
+}
+
+async function report(directory: string): Promise<void> {
+  await writeReport(directory);
+  console.log(join(directory, REPORT_FILE));
+}
+
+async function calibrate(directory: string, { adapter }: { adapter: string }): Promise<void> {
+  const { attributes, default_strength } = await writeCalibration(directory, adapter);
+  const steerable = ATTRIBUTES.filter((name) => attributes[name]?.steerable);
+  console.log(
+    `Steerable: ${steerable.length === 0 ? "nothing" : steerable.join(", ")}. Default strength: ${default_strength}.`,
+  );
+}
+
+/** `attune evaluate …`: how far answers follow the levels that are asked for. */
+export function evaluateCommand(): Command {
+  const evaluate = new Command("evaluate").description("measure how far answers follow the levels that are asked for");
+  withEvaluateOptions(evaluate.command("run", { isDefault: true }))
+    .description("answer prompts at every level, and measure the answers")
+    .action(run);
+  evaluate
+    .command("report")
+    .description("report again on what an evaluation holds, finished or not")
+    .argument("<directory>", "what --out named")
+    .action(report);
+  evaluate
+    .command("calibrate")
+    .description("write calibration.json into the adapter, and the default strength into its profile")
+    .argument("<directory>", "what --out named")
+    .requiredOption("--adapter <directory>", "the adapter that was evaluated")
+    .action(calibrate);
+  return evaluate;
+}
