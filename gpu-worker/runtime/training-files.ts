@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { DecoderConfig } from "../graph/decoder.ts";
 import type { Graph } from "../graph/graph.ts";
+import type { Precision } from "../graph/precision.ts";
 import { serialiseGraph } from "../graph/serialise.ts";
 import { attributeParameters, buildAttributeStep } from "../graph/training/attribute-step.ts";
 import type { TrainedModel } from "../graph/training/decoder.ts";
@@ -11,10 +12,14 @@ import type { Purpose } from "../graph/training/step.ts";
 import { cacheDirectory } from "../model/cache.ts";
 import { openCheckpoint } from "../model/checkpoint.ts";
 import { exists, GRAPH_FILE, writeWhole } from "./decoder-files.ts";
+import { int8Layout } from "./int8-layout.ts";
 
+/**
+ * A training step, of one of two kinds: over replies, where `precision` is that of the model's own matrices ("fp32" where it is left out),
+ * or over as many attributes as `attributes` says.
+ */
 export type TrainingStep = { purpose: Purpose; lora: Lora } & (
-  | { kind: "reply" }
-  /** `attributes`: how many are predicted. */
+  | { kind: "reply"; precision?: Precision }
   | { kind: "attributes"; attributes: number }
 );
 
@@ -25,7 +30,7 @@ export type TrainingGraph = { path: string; config: DecoderConfig; parameters: P
  * A training step over a model as ONNX files, built once for its weights.
  *
  * @param model a GGUF file, or a directory as transformers saves it
- * @throws Error where the model cannot be read
+ * @throws Error where the model cannot be read, or this processor does not compute the step
  */
 export async function ensureTrainingGraph(
   model: string,
@@ -51,6 +56,9 @@ export async function ensureTrainingGraph(
 }
 
 function build(model: TrainedModel, step: TrainingStep): Promise<Graph> {
-  if (step.kind === "reply") return buildReplyStep(model, step.purpose);
+  if (step.kind === "reply" && step.precision === "int8" && int8Layout() !== "int8-channels") {
+    throw new Error("This processor cannot sum products of bytes without overflow: train with --precision fp32.");
+  }
+  if (step.kind === "reply") return buildReplyStep(model, step.purpose, step.precision);
   return buildAttributeStep(model, step.attributes, step.purpose);
 }

@@ -30,6 +30,10 @@ export class Emitter {
     return this.#builder.shared(`gradient.integers.${values.join(",")}`, "int64", [values.length], data);
   }
 
+  byte(value: number): Value {
+    return this.#builder.shared(`gradient.byte.${value}`, "uint8", [], Uint8Array.of(value));
+  }
+
   scalar(value: number): Value {
     return this.#builder.shared(`gradient.scalar.${value}`, "float32", [], Float32Array.of(value));
   }

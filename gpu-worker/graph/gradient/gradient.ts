@@ -4,6 +4,7 @@ import { Cotangents } from "./cotangents.ts";
 import { ELEMENTWISE_RULES } from "./elementwise.ts";
 import { Emitter } from "./emitter.ts";
 import { inferFacts } from "./infer-shapes.ts";
+import { INT8_RULES } from "./int8-product.ts";
 import { MOVEMENT_RULES } from "./movement.ts";
 import { NETWORK_RULES } from "./network.ts";
 import { PRODUCT_RULES } from "./products.ts";
@@ -16,6 +17,7 @@ const RULES: Partial<Record<string, Rule>> = {
   ...REDUCTION_RULES,
   ...MOVEMENT_RULES,
   ...NETWORK_RULES,
+  ...INT8_RULES,
 };
 
 /** A scalar of the graph, and how much of it is in the sum that is differentiated. */
@@ -27,6 +29,7 @@ export type WeightedLoss = { loss: Value; weight: number };
  *
  * @param graph its nodes in execution order, its values under the names they are asked for by: outputs are declared afterwards
  * @param by inputs, constants or other values of the graph
+ * @param standIns nodes whose rules hold instead of those of the nodes that make the same values, which may have none; never computed
  * @returns ∂(Σ weight · loss)/∂value of each value in `by`, shaped like it
  * @throws Error that names the node where an operator has no rule, or the value that no loss depends on
  */
@@ -34,9 +37,11 @@ export async function differentiate(
   graph: Graph,
   losses: readonly WeightedLoss[],
   by: readonly Value[],
+  standIns: readonly GraphNode[] = [],
 ): Promise<Value[]> {
-  const forward = [...graph.nodes];
-  const facts = await inferFacts(graph);
+  const instead = new Map(standIns.map((node) => [node.outputs[0], node]));
+  const forward = graph.nodes.map((node) => instead.get(node.outputs[0]) ?? node);
+  const facts = await inferFacts({ ...graph, nodes: forward });
   const builder = new GraphBuilder(graph);
   const emitter = new Emitter(builder, "gradient");
   const cotangents = new Cotangents();

@@ -1,4 +1,5 @@
 import type { Attribute, Dimension, Graph, GraphNode } from "../graph.ts";
+import { STRAIGHT_THROUGH } from "./int8-product.ts";
 import { broadcast, fromFront, productOf, reshaped, type Shape } from "./shape.ts";
 
 /** What is known of a graph's values before it runs. */
@@ -73,6 +74,7 @@ const INFERENCES: Partial<Record<string, Inference>> = {
   Where: elementwise,
   Greater: elementwise,
   MatMul: matMul,
+  [STRAIGHT_THROUGH]: ([x = [], codes = []]) => [withAxis(x, -1, codes[0] ?? 0)],
   FusedMatMul: matMul,
   Gemm: matMul,
   ReduceSum: reduction,
@@ -109,6 +111,8 @@ const INFERENCES: Partial<Record<string, Inference>> = {
     const axis = fromFront(intAttribute(node, "axis", 0), shape.length);
     return [[...shape.slice(0, axis), ...indices, ...shape.slice(axis + 1)]];
   },
+  /** Of 8-bit values along their first axis. */
+  GatherBlockQuantized: ([shape = [], indices = []]) => [[...indices, ...shape.slice(1)]],
   GatherElements: ([, indices = []]) => [indices],
 };
 

@@ -6,7 +6,7 @@ import { loraParameters, type Parameter } from "./lora.ts";
 import { declareGradients, type Purpose } from "./step.ts";
 
 export const HEAD_WEIGHT = "head.weight";
-const HEAD_BIAS = "head.bias";
+export const HEAD_BIAS = "head.bias";
 
 /** The adapter's matrices, and the linear head that reads attributes off a hidden state; its bias is a row. */
 export function attributeParameters({ config, lora }: TrainedModel, attributes: number): Parameter[] {
@@ -26,7 +26,7 @@ export function attributeParameters({ config, lora }: TrainedModel, attributes: 
  * Outputs: `predictions` float32 [N,K] · `error` float32 scalar, Σ weight · (prediction − target)² · to train, ∂error/∂ of each parameter.
  */
 export async function buildAttributeStep(model: TrainedModel, attributes: number, purpose: Purpose): Promise<Graph> {
-  const { build, wanted, graph } = trainingDecoder(model);
+  const { build, wanted, graph } = trainingDecoder(model, purpose, "fp32");
   const { builder } = build;
   const weight = builder.input(HEAD_WEIGHT, "float32", [attributes, model.config.hidden]);
   const bias = builder.input(HEAD_BIAS, "float32", [1, attributes]);

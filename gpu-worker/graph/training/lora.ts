@@ -2,7 +2,9 @@ import { type BankSite, bankSites } from "../adapter-bank.ts";
 import { float, int } from "../builder.ts";
 import type { DecoderConfig } from "../decoder.ts";
 import type { Value } from "../graph.ts";
-import { type Build, linear, MICROSOFT } from "../layers.ts";
+import { type Build, MICROSOFT } from "../layers.ts";
+import type { FrozenLayers, Read } from "./frozen-layers.ts";
+import type { LoraBasis, Writes } from "./lora-basis.ts";
 
 /** A low-rank update W + scale · B · A of each of the seven linear layers (LoRA, section 4.1); scale = α/r. */
 export type Lora = { rank: number; scale: number };
@@ -46,11 +48,16 @@ export type Projected = (projection: string) => Value;
 export class LoraLayers {
   readonly #build: Build;
   readonly #lora: Lora;
+  readonly #frozen: FrozenLayers;
+  readonly #basis: LoraBasis | null;
   readonly #sites: Map<string, BankSite>;
 
-  constructor(build: Build, lora: Lora) {
+  /** @param basis that the model is in, where it is not its own */
+  constructor(build: Build, lora: Lora, frozen: FrozenLayers, basis: LoraBasis | null) {
     this.#build = build;
     this.#lora = lora;
+    this.#frozen = frozen;
+    this.#basis = basis;
     this.#sites = new Map(bankSites(build.config).map((site) => [site.projections[0]?.module ?? "", site]));
   }
 
@@ -59,19 +66,21 @@ export class LoraLayers {
    *
    * @param first the first of these projections
    */
-  project(first: string, input: Value, hasBias: boolean): Projected {
+  project(first: string, read: Read, writes: Writes, hasBias: boolean): Projected {
     const { builder } = this.#build;
     const { rank, scale } = this.#lora;
     const site = this.#sites.get(first);
     if (site === undefined) throw new Error(`No adapter has a place that begins with ${first}`);
     const { inputs, projections } = site;
     const down = builder.input(downName(site), "float32", [projections.length * rank, inputs]);
-    const reduced = this.#product(`${first}.reduced`, input, down, 1);
+    const reader = this.#basis?.reader(first, read, down, inputs) ?? down;
+    const reduced = this.#product(`${first}.reduced`, read.exact, reader, 1);
     const parts = this.#split(`${first}.parts`, reduced, projections.length);
     const updated = projections.map(({ module, outputs }, index): [string, Value] => {
-      const whole = linear(this.#build, module, "inner", input, { inputs, outputs }, [module], hasBias);
+      const whole = this.#frozen.product(read, { module, inputs, outputs, hasBias });
       const up = builder.input(upName(module), "float32", [outputs, rank]);
-      const update = this.#product(`${module}.update`, parts[index] ?? reduced, up, scale);
+      const writer = this.#basis?.writer(module, writes, up, outputs) ?? up;
+      const update = this.#product(`${module}.update`, parts[index] ?? reduced, writer, scale);
       return [module, builder.node("Add", `${module}.updated`, [whole, update])];
     });
     return (projection) => {

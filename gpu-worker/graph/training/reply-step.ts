@@ -1,5 +1,6 @@
 import { int } from "../builder.ts";
 import type { Graph } from "../graph.ts";
+import type { Precision } from "../precision.ts";
 import { type TrainedModel, trainingDecoder } from "./decoder.ts";
 import { loraParameters } from "./lora.ts";
 import { declareGradients, type Purpose } from "./step.ts";
@@ -19,8 +20,12 @@ const SHARPNESS = 0.5;
  * Σ pair weight · softplus(−½ (log p_own − log p_other)) with log-probabilities of whole replies · `reply_logprobs` float32 [R,1] ·
  * `token_logprobs` float32 [N,1] · to train, ∂(likelihood + contrast)/∂ of each parameter.
  */
-export async function buildReplyStep(model: TrainedModel, purpose: Purpose): Promise<Graph> {
-  const { build, wanted, head, graph } = trainingDecoder(model);
+export async function buildReplyStep(
+  model: TrainedModel,
+  purpose: Purpose,
+  precision: Precision = "fp32",
+): Promise<Graph> {
+  const { build, logits, standIns, graph } = trainingDecoder(model, purpose, precision);
   const { builder } = build;
   const targets = builder.input("targets", "int64", ["wanted", 1]);
   const weights = builder.input("weights", "float32", ["wanted", 1]);
@@ -29,7 +34,7 @@ export async function buildReplyStep(model: TrainedModel, purpose: Purpose): Pro
   const pairWeights = builder.input("pair_weights", "float32", ["pairs", 1]);
   const total = { attributes: { keepdims: int(0) } };
 
-  const logprobs = builder.node("LogSoftmax", "logprobs", [head(wanted)], { attributes: { axis: int(-1) } });
+  const logprobs = builder.node("LogSoftmax", "logprobs", [logits()], { attributes: { axis: int(-1) } });
   const chosen = builder.node("GatherElements", "chosen", [logprobs, targets], { attributes: { axis: int(1) } });
   const weighted = builder.node("ReduceSum", "weighted", [builder.node("Mul", "terms", [chosen, weights])], total);
   const likelihood = builder.node("Neg", "nll", [weighted]);
@@ -48,7 +53,7 @@ export async function buildReplyStep(model: TrainedModel, purpose: Purpose): Pro
 
   if (purpose === "train") {
     const parameters = loraParameters(model.config, model.lora.rank);
-    await declareGradients(graph(), [likelihood, contrast], parameters);
+    await declareGradients(graph(), [likelihood, contrast], parameters, standIns);
   }
   builder.output(likelihood, "likelihood", "float32", []);
   builder.output(contrast, "contrast", "float32", []);

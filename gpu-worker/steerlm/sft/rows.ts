@@ -51,7 +51,7 @@ function rowOf(
   if (system !== undefined) messages.unshift({ role: "system", content: system });
   const refusal = refusalOf(messages, options);
   if (refusal !== null) return refusal;
-  const tokens = replyTokens(turn.text, options);
+  const tokens = replyTokens(turn, options);
   if (tokens.length === 0) return "answer without tokens";
   const { tokenizer, endMarker, sentenceEnd } = options;
   const weights = tokenWeights(tokenizer, tokens, endMarker, sentenceEnd);
@@ -80,12 +80,12 @@ function refusalOf(
 }
 
 /** A reply as it is generated, token by token after the prompt. */
-function replyTokens(text: string, { tokenizer, endMarker, maxReply }: RowOptions): number[] {
+function replyTokens({ text, cut = false }: Turn, { tokenizer, endMarker, maxReply }: RowOptions): number[] {
   const whole = text.trim();
   // So many bytes have more tokens than are kept.
   const head = Buffer.byteLength(whole) > maxReply * tokenizer.longestToken;
   const kept = head ? whole.slice(0, maxReply * tokenizer.longestToken) : whole;
   const tokens = tokenizer.encodeText(kept, false);
   if (head || tokens.length > maxReply) return tokens.slice(0, maxReply);
-  return tokens.length === 0 ? [] : [...tokens, endMarker];
+  return tokens.length === 0 || cut ? tokens : [...tokens, endMarker];
 }

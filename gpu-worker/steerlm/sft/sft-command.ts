@@ -1,4 +1,6 @@
 import { Command, Option } from "commander";
+import type { Precision } from "../../graph/precision.ts";
+import { int8Layout } from "../../runtime/int8-layout.ts";
 import { perAttribute, probability, share, withReadingOptions } from "../reading-options.ts";
 import { nonNegative, positive, positiveCount, withTrainingOptions } from "../training/training-options.ts";
 import { runSft } from "./sft.ts";
@@ -16,6 +18,11 @@ export function sftCommand(): Command {
   const number = (flags: string, description: string, fallback: number, parse: (text: string) => number) =>
     new Option(flags, description).default(fallback).argParser(parse);
   return withTrainingOptions(command, { rank: 32, alpha: 64, lr: 1e-3, batchTokens: 2560, microTokens: 1024 })
+    .addOption(
+      new Option("--precision <kind>", "what the frozen weights are multiplied in, forwards and backwards")
+        .choices(["int8", "fp32"] satisfies Precision[])
+        .default(int8Layout() === "int8-channels" ? "int8" : "fp32"),
+    )
     .addOption(number("--max-reply <tokens>", "longer replies are cut, without an end", 256, positiveCount))
     .addOption(number("--max-prompt <tokens>", "replies to longer prompts are left out", 256, positiveCount))
     .addOption(switchOption("--balance <on|off>", "draw every level alike, or every reply"))

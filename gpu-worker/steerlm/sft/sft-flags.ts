@@ -1,10 +1,12 @@
 import type { Attribute } from "../../../schema/attributes.ts";
+import type { Precision } from "../../graph/precision.ts";
 import type { ReadingFlags } from "../reading-options.ts";
 import { optionsIdentity, type TrainingFlags } from "../training/training-options.ts";
 
 /** What the command line says. */
 export type SftFlags = ReadingFlags &
   TrainingFlags & {
+    precision: Precision;
     maxReply: number;
     maxPrompt: number;
     balance: "on" | "off";

@@ -53,12 +53,12 @@ type SftRun = {
 };
 
 async function trainOn(data: SftData, { flags, model, run, adapter, signal, say }: SftRun): Promise<TrainingEnd> {
-  const { rank, alpha, start } = flags;
+  const { rank, alpha, start, precision } = flags;
   const batchesOf = sftSteps(data, flags);
   say(`Loading ${model}.`);
   const lora = { rank, scale: alpha / rank };
   await using begun = start === undefined ? null : await openStartAdapter(start, lora);
-  const opened = await openTraining(model, { kind: "reply", purpose: "train", lora }, flags);
+  const opened = await openTraining(model, { kind: "reply", purpose: "train", lora, precision }, flags);
   const { session, config, content } = opened;
   const saved = { baseModel: basename(model), rank, alpha, profile: data.profile };
   try {

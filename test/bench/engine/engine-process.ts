@@ -12,7 +12,7 @@ const KEPT_LINES = 8;
 export type Command = { command: string; args: string[] };
 
 /** One engine in a process of its own, so that its memory, its threads and its crashes are its own. */
-export class EngineProcess {
+export class EngineProcess<Request = CellRequest> {
   readonly #child: ChildProcess;
   readonly #chatter: string[] = [];
   #waiting: PromiseWithResolvers<EngineReply> | null = null;
@@ -38,8 +38,8 @@ export class EngineProcess {
   }
 
   /** Starts an engine and waits until it is loaded. @throws Error with the reason and its last lines */
-  static async start(command: Command): Promise<EngineProcess> {
-    const engine = new EngineProcess(command);
+  static async start<Request = CellRequest>(command: Command): Promise<EngineProcess<Request>> {
+    const engine = new EngineProcess<Request>(command);
     const reply = await engine.#reply();
     if (reply.type !== "ready") throw new Error("it answered before it was asked");
     engine.version = reply.version;
@@ -49,7 +49,7 @@ export class EngineProcess {
   }
 
   /** Computes a cell. @throws Error where the engine fails, dies or takes too long */
-  async measure(request: CellRequest): Promise<number> {
+  async measure(request: Request): Promise<number> {
     this.#child.stdin?.write(`${JSON.stringify(request)}\n`);
     const reply = await this.#reply();
     if (reply.type === "failed") throw new Error(reply.reason);

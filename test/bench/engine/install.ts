@@ -18,13 +18,17 @@ export function installNodePeers(): Promise<void> {
 }
 
 /**
- * Installs the pinned packages of `python/<name>.txt` into an environment of their own, kept between runs.
+ * Installs the pinned packages of `<name>.txt` into an environment of their own, kept between runs.
  *
+ * @param folder where that file is
  * @returns the environment's Python
  * @throws Error with the reason: no Python, too old a one, no wheel for this machine, no connection
  */
-export async function installPythonPeer(name: string): Promise<string> {
-  const requirements = fileURLToPath(new URL(`./python/${name}.txt`, import.meta.url));
+export async function installPythonPeer(
+  name: string,
+  folder: URL = new URL("./python/", import.meta.url),
+): Promise<string> {
+  const requirements = fileURLToPath(new URL(`${name}.txt`, folder));
   const pins = readFileSync(requirements);
   const digest = createHash("sha256").update(pins).digest("hex").slice(0, 16);
   const directory = join(cacheDirectory(), "bench", `${name}-${digest}`);

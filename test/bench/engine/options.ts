@@ -87,7 +87,7 @@ export function readOptions(args: string[]): Options | null {
   };
 }
 
-function wholeNumber(flag: string, text: string): number {
+export function wholeNumber(flag: string, text: string): number {
   const value = Number(text);
   if (!Number.isSafeInteger(value) || value < 1) throw new Error(`${flag} takes a whole number, 1 or more.`);
   return value;

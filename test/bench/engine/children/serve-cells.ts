@@ -1,5 +1,5 @@
-import { createInterface } from "node:readline";
-import { type CellRequest, type EngineReply, formatReply } from "../protocol.ts";
+import type { CellRequest } from "../protocol.ts";
+import { serveRequests } from "./serve-requests.ts";
 
 /** What every engine is started with, as JSON in its first argument. */
 export type EngineSettings = {
@@ -21,8 +21,6 @@ export type LoadedEngine = {
   perplexity?: (tokens: number[]) => Promise<number>;
 };
 
-const send = (reply: EngineReply) => process.stdout.write(formatReply(reply));
-
 function compute(engine: LoadedEngine, request: CellRequest): Promise<number> {
   switch (request.kind) {
     case "prefill":
@@ -36,16 +34,9 @@ function compute(engine: LoadedEngine, request: CellRequest): Promise<number> {
 }
 
 /** Loads an engine, answers one request after another, and ends with its stdin. */
-export async function serveCells(load: (settings: EngineSettings) => Promise<LoadedEngine>): Promise<never> {
-  const settings: EngineSettings = JSON.parse(process.argv[2] ?? "");
-  const engine = await load(settings);
-  send({ type: "ready", version: engine.version, detail: engine.detail });
-  for await (const line of createInterface({ input: process.stdin })) {
-    try {
-      send({ type: "result", value: await compute(engine, JSON.parse(line)) });
-    } catch (error) {
-      send({ type: "failed", reason: error instanceof Error ? error.message : String(error) });
-    }
-  }
-  process.exit(0);
+export function serveCells(load: (settings: EngineSettings) => Promise<LoadedEngine>): Promise<never> {
+  return serveRequests<EngineSettings, CellRequest>(async (settings) => {
+    const engine = await load(settings);
+    return { version: engine.version, detail: engine.detail, answer: (request) => compute(engine, request) };
+  });
 }

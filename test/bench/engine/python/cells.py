@@ -28,6 +28,17 @@ def perplexity(log_probabilities):
     return math.exp(-sum(log_probabilities) / len(log_probabilities))
 
 
+def answer_requests(compute, version, detail):
+    """Answers each request, a line of JSON, with the number that `compute` makes of it, until stdin ends."""
+    send(type="ready", version=version, detail=detail)
+    for line in sys.stdin:
+        try:
+            send(type="result", value=compute(json.loads(line)))
+        except Exception as error:  # whatever a peer throws is part of the report
+            traceback.print_exc()
+            send(type="failed", reason=f"{type(error).__name__}: {error}")
+
+
 def serve(engine, version, detail):
     """`engine` has generate(prompts, tokens): the seconds at which each row's tokens came; and perhaps perplexity(tokens)."""
 
@@ -42,10 +53,4 @@ def serve(engine, version, detail):
             raise RuntimeError("its interface shows no probabilities")
         return engine.perplexity(request["tokens"])
 
-    send(type="ready", version=version, detail=detail)
-    for line in sys.stdin:
-        try:
-            send(type="result", value=compute(json.loads(line)))
-        except Exception as error:  # whatever a peer throws is part of the report
-            traceback.print_exc()
-            send(type="failed", reason=f"{type(error).__name__}: {error}")
+    answer_requests(compute, version, detail)
