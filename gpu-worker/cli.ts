@@ -4,7 +4,7 @@ import { pino } from "pino";
 import type { Precision } from "./graph/precision.ts";
 import { byteText } from "./model/byte-text.ts";
 import { isHubId } from "./model/hub/hub-id.ts";
-import { type PullOptions, type PullProgress, pullAdapter, pullModel } from "./model/pull.ts";
+import { type PullOptions, type PullProgress, pullAdapter, pullAttributeModel, pullModel } from "./model/pull.ts";
 import { ensureDecoder } from "./runtime/decoder-files.ts";
 import { DEVICE_CHOICES } from "./runtime/find-device.ts";
 import { ADAPTERS_PATH, adapterPath } from "./server/adapter-admin.ts";
@@ -12,7 +12,14 @@ import type { NamedAdapter } from "./server/adapters.ts";
 import { fetchDebugState } from "./server/debug-state.ts";
 import { type ServeOptions, serve } from "./server/serve.ts";
 import { signedCall } from "./server/signed-call.ts";
+import { annotateCommand } from "./steerlm/annotate/annotate-command.ts";
+import { apmCommand } from "./steerlm/apm/apm-command.ts";
+import { benchmarkCommand } from "./steerlm/benchmarks/benchmark-command.ts";
+import { bootstrapCommand } from "./steerlm/bootstrap/bootstrap-command.ts";
 import { dataCommand } from "./steerlm/data-command.ts";
+import { evaluateCommand } from "./steerlm/evaluate/command.ts";
+import { addAdapterFileCommands } from "./steerlm/interop/adapter-files.ts";
+import { sftCommand } from "./steerlm/sft/sft-command.ts";
 
 const SECRET_VARIABLE = "ATTUNE_WORKER_SECRET";
 
@@ -74,7 +81,7 @@ function tenths(say: (text: string) => void): (progress: PullProgress) => void {
 }
 
 /** Obtains what the user named. A signal ends it in an orderly way; after another one the process ends at once. */
-async function pulled({ model, adapter }: Named, say: (text: string) => void) {
+async function pulled({ model, adapter, apm }: Named, say: (text: string) => void) {
   const interrupted = new AbortController();
   const stop = () =>
     interrupted.abort(new Error("Interrupted. What was fetched is kept, the next start goes on with it."));
@@ -85,6 +92,7 @@ async function pulled({ model, adapter }: Named, say: (text: string) => void) {
     return {
       model: await pullModel({ path: model, ...options() }),
       adapter: adapter === undefined ? undefined : await pullAdapter(adapter, options()),
+      apm: apm === undefined ? undefined : await pullAttributeModel(apm, options()),
     };
   } finally {
     process.off("SIGINT", stop);
@@ -92,7 +100,7 @@ async function pulled({ model, adapter }: Named, say: (text: string) => void) {
   }
 }
 
-type Named = { model?: string | undefined; adapter?: string | undefined };
+type Named = { model?: string | undefined; adapter?: string | undefined; apm?: string | undefined };
 
 const program = new Command("attune").description("The Attune inference worker.");
 
@@ -136,6 +144,12 @@ program
       .argParser(namedAdapters),
   )
   .addOption(new Option("--profile <file>", "steering profile of a model trained on attributes").env("ATTUNE_PROFILE"))
+  .addOption(
+    new Option(
+      "--apm <path or id>",
+      "attribute prediction model that answers are measured by, loaded when first asked for: a directory, or hf:owner/name[@revision]",
+    ).env("ATTUNE_APM"),
+  )
   .addOption(precisionOption)
   .addOption(deviceOption)
   .addOption(
@@ -222,7 +236,7 @@ program
 
 const adapterCommand = program
   .command("adapter")
-  .description(`the LoRAs beside the model of a worker that has the secret in ${SECRET_VARIABLE}`);
+  .description(`LoRAs: their files, and those beside the model of a worker that has the secret in ${SECRET_VARIABLE}`);
 
 adapterCommand
   .command("list")
@@ -251,12 +265,20 @@ adapterCommand
     printJson(await signedCall(workerAt(url), "DELETE", adapterPath(name))),
   );
 
+addAdapterFileCommands(adapterCommand);
+
 const workerAt = (origin: string) => ({ origin, secret: readSecret() });
 const printJson = (value: unknown) => console.log(JSON.stringify(value, null, 2));
 /** The worker may have been started elsewhere. */
 const pathFor = (path: string) => (isHubId(path) ? path : resolve(path));
 
 program.addCommand(dataCommand());
+program.addCommand(benchmarkCommand());
+program.addCommand(apmCommand());
+program.addCommand(annotateCommand());
+program.addCommand(sftCommand());
+program.addCommand(bootstrapCommand());
+program.addCommand(evaluateCommand());
 
 program.parseAsync().catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : error);

@@ -1,12 +1,12 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { ATTRIBUTES, type Attribute, attributeSchema, type Edges, edgesSchema } from "../../schema/attributes.ts";
+import { SMALL_MODEL_SCALE } from "../model/measured-levels.ts";
 import { FORMATS } from "./datasets/formats.ts";
 import { HeldOutPrompts } from "./datasets/held-out.ts";
 import { readDataset } from "./datasets/read.ts";
 import { DEFAULT_READ_OPTIONS } from "./datasets/reader.ts";
 import type { Reading, Tally } from "./datasets/reading.ts";
 import { THREADS, type Threads } from "./datasets/threads.ts";
-import { SMALL_MODEL_SCALE } from "../model/measured-levels.ts";
 
 export function share(text: string): number {
   const value = Number(text);

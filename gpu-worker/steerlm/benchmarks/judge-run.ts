@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import type { Patience } from "../../model/patience.ts";
+import { concurrently } from "../concurrently.ts";
 import { lockDirectory } from "../directory-lock.ts";
 import { CallStore } from "./call-store.ts";
 import { Chat, type ChatServer } from "./chat-server.ts";
-import { concurrently } from "./concurrently.ts";
 
 export type JudgeRunOptions = {
   directory: string;

@@ -1,9 +1,9 @@
 import { z } from "zod";
-import { ATTRIBUTES, type Attribute } from "../../../schema/attributes.ts";
+import { ATTRIBUTES, type Attribute, attributeLevelsSchema } from "../../../schema/attributes.ts";
 
 const labelSchema = z.number().min(0).max(4);
 
-const labelsSchema = z.partialRecord(z.enum(ATTRIBUTES), labelSchema);
+export const labelsSchema = z.partialRecord(z.enum(ATTRIBUTES), labelSchema);
 
 const turnSchema = z.strictObject({
   role: z.enum(["user", "assistant"]),
@@ -16,6 +16,10 @@ const turnSchema = z.strictObject({
   predicted: labelsSchema.optional(),
   /** What somebody judged of an annotated answer, whose labels may be others. */
   human: labelsSchema.optional(),
+  /** What a model was asked to make of an answer that it generated; what became of it, the labels say. */
+  requested: attributeLevelsSchema.optional(),
+  /** Of a generated answer that reached the most tokens it might have: its end is missing. */
+  cut: z.literal(true).optional(),
   /** Place among the answers to the same turn, 0 the preferred; equal where nobody preferred one. */
   rank: z.int().min(0).optional(),
 });

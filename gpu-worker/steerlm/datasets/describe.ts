@@ -1,6 +1,6 @@
 import { ATTRIBUTES, type Attribute, LEVELS } from "../../../schema/attributes.ts";
-import { levelOf } from "../rounding.ts";
 import { countWords } from "../../model/text-statistics.ts";
+import { levelOf } from "../rounding.ts";
 import { unitHash } from "../unit-hash.ts";
 import { type Conversation, type Turn, treeKey } from "./conversation.ts";
 

@@ -1,6 +1,6 @@
 import { type AttributeLevels, attributeSchema, type MeasuredScale } from "../../../schema/attributes.ts";
-import { type Dropout, dropAttributes } from "../attribute-dropout.ts";
 import { measuredLevels } from "../../model/measured-levels.ts";
+import { type Dropout, dropAttributes } from "../attribute-dropout.ts";
 import { type Labels, levelsOf } from "../rounding.ts";
 import { unitHash } from "../unit-hash.ts";
 import type { Conversation, Turn } from "./conversation.ts";

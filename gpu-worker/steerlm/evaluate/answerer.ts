@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { samplingSchema } from "../../../schema/api/chat.ts";
+import { type SamplingDefaults, samplingSchema } from "../../../schema/api/chat.ts";
 import type { AttributeLevels, SteeringProfile } from "../../../schema/attributes.ts";
 import type { EffectiveSteering } from "../../../schema/steering.ts";
 import { EngineClient } from "../../engine/client.ts";
@@ -31,8 +31,7 @@ export type AnswererOptions = {
   /** Directory of a LoRA, which is merged. */
   adapter?: string | undefined;
   profile: SteeringProfile | null;
-  temperature: number;
-  minP: number;
+  sampling: Partial<SamplingDefaults>;
   maxTokens: number;
   /** Sequences that decode together; an answer with strength above 1 takes two. */
   rows: number;
@@ -124,8 +123,8 @@ export class Answerer {
   }
 
   #request(text: string, wish: Wish): GenerationRequest {
-    const { temperature, minP, maxTokens } = this.#options;
-    const { max_tokens: _, ...sampling } = samplingSchema.parse({ temperature, min_p: minP, seed: wish.seed });
+    const { maxTokens } = this.#options;
+    const { max_tokens: _, ...sampling } = samplingSchema.parse({ ...this.#options.sampling, seed: wish.seed });
     const prompt = this.#prompt(text, wish);
     const request = { id: randomUUID(), prompt, sampling, maxTokens };
     if (wish.strength === 1 || wish.method !== "label_line") return request;

@@ -21,7 +21,7 @@ function attributes(text: string): Attribute[] {
 }
 
 /** `verbosity=2,quality=4`. */
-function levels(text: string): AttributeLevels {
+export function levels(text: string): AttributeLevels {
   const read: AttributeLevels = {};
   for (const part of text.split(",")) {
     const [name = "", value = ""] = part.split("=");
@@ -52,7 +52,8 @@ function strengths(text: string): number[] {
   return [...new Set(valid)].sort((a, b) => a - b);
 }
 
-const upTo =
+/** A number from 0 to `most`. */
+export const upTo =
   (most: number) =>
   (text: string): number => {
     const value = nonNegative(text);

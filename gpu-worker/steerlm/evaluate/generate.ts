@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { concurrently } from "../concurrently.ts";
 import type { Answerer, Wish } from "./answerer.ts";
 import type { Evaluation } from "./evaluation.ts";
 import type { JsonlLog } from "./jsonl-log.ts";
@@ -49,7 +50,7 @@ export async function generateAnswers(generating: Generating): Promise<void> {
     if (remaining.length === 0) continue;
     const answerer = await open(system);
     try {
-      await inParallel(remaining, rows, signal, async (question, stopped) => {
+      await concurrently(remaining, rows, signal, async (question, stopped) => {
         const wish = wishOf(question, evaluation.answering.seed);
         const answer = await answerer.answer(texts.get(question.prompt) ?? "", wish, stopped);
         await log.append({ ...question, ...answer });
@@ -59,32 +60,4 @@ export async function generateAnswers(generating: Generating): Promise<void> {
       await answerer.close();
     }
   }
-}
-
-/** Works on up to `width` items at once, in order. The first failure stops the others, and is thrown when they have ended. */
-async function inParallel<T>(
-  items: readonly T[],
-  width: number,
-  signal: AbortSignal,
-  work: (item: T, signal: AbortSignal) => Promise<void>,
-): Promise<void> {
-  const failed = new AbortController();
-  const stopped = AbortSignal.any([signal, failed.signal]);
-  const queue = items.values();
-  const worker = async () => {
-    for (const item of queue) {
-      try {
-        stopped.throwIfAborted();
-        await work(item, stopped);
-      } catch (error) {
-        failed.abort(error);
-        throw error;
-      }
-    }
-  };
-  const results = await Promise.allSettled(Array.from({ length: width }, worker));
-  signal.throwIfAborted();
-  failed.signal.throwIfAborted();
-  const rejected = results.find((result) => result.status === "rejected");
-  if (rejected !== undefined) throw rejected.reason;
 }

@@ -1,16 +1,9 @@
-import { createHash } from "node:crypto";
 import type { Conversation } from "../datasets/conversation.ts";
-import { normalisedText } from "../datasets/held-out.ts";
+import { FirstQuestions } from "../datasets/first-questions.ts";
 import { readDataset } from "../datasets/read.ts";
 import { DEFAULT_READ_OPTIONS } from "../datasets/reader.ts";
 import { DEFAULT_PARTS, partOfConversation } from "../datasets/split.ts";
-import { unitHash } from "../unit-hash.ts";
 import type { EvaluationPrompt } from "./evaluation.ts";
-
-/** Of a SHA-1: enough that no two prompts share an id. */
-const ID_CHARACTERS = 16;
-
-const sha1 = (text: string) => createHash("sha1").update(text).digest("hex");
 
 export type PromptChoice = {
   /** Most prompts. */
@@ -22,8 +15,8 @@ export type PromptChoice = {
 };
 
 /**
- * The first turns of data sets, each question once, in an order that a hash of the text decides: a smaller limit takes a part of what a larger
- * one takes, and any is drawn from all of the file.
+ * The first turns of data sets, each question once. A smaller limit takes a part of what a larger one takes, and any is drawn from all of
+ * the file.
  *
  * @throws Error where a file cannot be read, has a bad row, or no question is left
  */
@@ -32,20 +25,17 @@ export async function readPrompts(
   { limit, parts, fits }: PromptChoice,
   signal: AbortSignal,
 ): Promise<EvaluationPrompt[]> {
-  const found = new Map<string, EvaluationPrompt>();
+  const questions = new FirstQuestions(({ text }) => fits(text));
   for (const file of files) {
     for await (const outcome of readDataset(file, DEFAULT_READ_OPTIONS, { signal })) {
       if (outcome.kind === "bad row") throw new Error(`${file}:${outcome.line}: ${outcome.reason}`);
-      if (outcome.kind !== "conversation") continue;
-      const [first] = outcome.conversation.turns;
-      const text = first?.role === "user" ? first.text.trim() : "";
-      const normalised = normalisedText(text);
-      if (normalised === "" || found.has(normalised) || !isIn(outcome.conversation, parts) || !fits(text)) continue;
-      found.set(normalised, { id: sha1(text).slice(0, ID_CHARACTERS), text });
+      if (outcome.kind === "conversation" && isIn(outcome.conversation, parts)) questions.add(outcome.conversation);
     }
   }
-  if (found.size === 0) throw new Error(`${files.join(", ")}: no question to ask. Name other files, or other parts.`);
-  return [...found.values()].sort((a, b) => unitHash(`order:${a.id}`) - unitHash(`order:${b.id}`)).slice(0, limit);
+  const prompts = questions.drawn(limit).map(({ id, text }) => ({ id, text }));
+  if (prompts.length === 0)
+    throw new Error(`${files.join(", ")}: no question to ask. Name other files, or other parts.`);
+  return prompts;
 }
 
 /** The parts are those that `attune data split` makes. */

@@ -114,7 +114,8 @@ export async function answerAll(evaluation: Evaluation, { flags, model, signal, 
         const adapter = { adapter: flags.adapter, control: flags.control, base: undefined, words: undefined }[system];
         const profile = adapter === undefined ? null : (await readTrainedAdapter(adapter)).profile;
         const { temperature, minP, maxTokens, rows, cores: threads } = flags;
-        return Answerer.open({ model, adapter, profile, temperature, minP, maxTokens, rows, threads });
+        const sampling = { temperature, min_p: minP };
+        return Answerer.open({ model, adapter, profile, sampling, maxTokens, rows, threads });
       },
       signal,
       onProgress: saying.progress("answers"),

@@ -80,7 +80,7 @@ function refusalOf(
 }
 
 /** A reply as it is generated, token by token after the prompt. */
-function replyTokens({ text, cut = false }: Turn, { tokenizer, endMarker, maxReply }: RowOptions): number[] {
+function replyTokens({ text, cut }: Turn, { tokenizer, endMarker, maxReply }: RowOptions): number[] {
   const whole = text.trim();
   // So many bytes have more tokens than are kept.
   const head = Buffer.byteLength(whole) > maxReply * tokenizer.longestToken;

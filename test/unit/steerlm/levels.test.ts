@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { dropAttributes } from "../../../gpu-worker/steerlm/attribute-dropout.ts";
 import { levelBetween, measuredLevels, SMALL_MODEL_SCALE } from "../../../gpu-worker/model/measured-levels.ts";
+import { dropAttributes } from "../../../gpu-worker/steerlm/attribute-dropout.ts";
 import { levelOf, levelsOf, roundHalfEven } from "../../../gpu-worker/steerlm/rounding.ts";
 import { unitHash } from "../../../gpu-worker/steerlm/unit-hash.ts";
 import { ATTRIBUTES, type AttributeLevels, LEVELS, measuredScaleSchema } from "../../../schema/attributes.ts";

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { SMALL_MODEL_SCALE } from "../../../../gpu-worker/model/measured-levels.ts";
 import { labelsRead } from "../../../../gpu-worker/steerlm/apm/answer-reader.ts";
 import { spreadOut } from "../../../../gpu-worker/steerlm/apm/spread.ts";
 import { spreadOf } from "../../../../gpu-worker/steerlm/apm/validation.ts";
-import { SMALL_MODEL_SCALE } from "../../../../gpu-worker/model/measured-levels.ts";
 
 /** Predictions that shrink towards the mean, as a small model's do. */
 const LABELS = Array.from({ length: 200 }, (_, index) => (index % 5) + (index % 3) / 4);

@@ -5,8 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Patience } from "../../../../gpu-worker/model/patience.ts";
 import { CallStore } from "../../../../gpu-worker/steerlm/benchmarks/call-store.ts";
 import { Chat, type ChatServer } from "../../../../gpu-worker/steerlm/benchmarks/chat-server.ts";
-import { concurrently } from "../../../../gpu-worker/steerlm/benchmarks/concurrently.ts";
 import { JudgeRun, type JudgeRunOptions } from "../../../../gpu-worker/steerlm/benchmarks/judge-run.ts";
+import { concurrently } from "../../../../gpu-worker/steerlm/concurrently.ts";
 import { refuseChat, startChatServer } from "../../../fixtures/chat-server.ts";
 
 let directory: string;

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { SMALL_MODEL_SCALE } from "../../../../gpu-worker/model/measured-levels.ts";
 import type { Conversation } from "../../../../gpu-worker/steerlm/datasets/conversation.ts";
 import { HeldOutPrompts } from "../../../../gpu-worker/steerlm/datasets/held-out.ts";
 import { select } from "../../../../gpu-worker/steerlm/datasets/selection.ts";
@@ -10,7 +11,6 @@ import {
   partOf,
   partOfConversation,
 } from "../../../../gpu-worker/steerlm/datasets/split.ts";
-import { SMALL_MODEL_SCALE } from "../../../../gpu-worker/model/measured-levels.ts";
 
 const conversation = (prompt: string, more: Partial<Conversation> = {}): Conversation => ({
   id: "a",

@@ -51,6 +51,11 @@ describe("a reply that is trained", () => {
     expect(only([user("Hi"), assistant("abcdefg")], { maxReply: 7 }).tokens).toHaveLength(8);
   });
 
+  test("does not end where it was cut when it was generated", () => {
+    const { tokens } = only([user("Hi"), { ...assistant("Hello th"), cut: true }]);
+    expect(tokens).toEqual(tokenizer.encodeText("Hello th", false));
+  });
+
   test("counts more where a sentence or line ends, for there it may stop", () => {
     const { tokens, weights } = only([user("Hi"), assistant('Pi is 3.14. "No!" he\nsaid')]);
     const heavy = tokens.flatMap((token, index) => (weights[index] === 4 ? [[index, spelled([token])]] : []));

@@ -1,0 +1,73 @@
+import type { Command } from "commander";
+import { pullModel } from "../../model/pull.ts";
+import { scorerOf } from "../apm/scorer-options.ts";
+import { JsonLinesFile } from "../datasets/json-lines-file.ts";
+import { counted } from "../datasets/reading.ts";
+import { Answerer } from "../evaluate/answerer.ts";
+import { readJsonl } from "../evaluate/jsonl-log.ts";
+import { countProgress } from "../evaluate/progress.ts";
+import { Interruption } from "../training/interruption.ts";
+import { placeKey, readSchema, replySchema } from "./asked-reply.ts";
+import { BootstrapDirectory } from "./bootstrap-directory.ts";
+import { type BootstrapFlags, bootstrapOptions } from "./bootstrap-options.ts";
+import { planBootstrap } from "./bootstrap-plan.ts";
+import { bootstrapped } from "./bootstrapped.ts";
+import { generateReplies } from "./generate-replies.ts";
+import { type KeptReply, keptReplies } from "./kept-replies.ts";
+import { labelReplies } from "./label-replies.ts";
+import { Obedience } from "./obedience.ts";
+
+const say = (text: string) => console.error(text);
+
+const progress = (noun: string) =>
+  countProgress(noun, { isTerminal: process.stderr.isTTY, write: say, now: () => performance.now() });
+
+async function bootstrapFiles(files: string[], flags: BootstrapFlags, command: Command): Promise<void> {
+  using interruption = new Interruption("Interrupted. Go on with the same command.");
+  const { signal } = interruption;
+  const model = await pullModel({ path: flags.model, signal, onNotice: say });
+  const { asked, profile, reading, identity } = await planBootstrap(files, flags, { model, command, signal, say });
+  using directory = await BootstrapDirectory.open(flags.out, identity);
+  const { adapter, replies, seed, rows, temperature, topK, topP, maxTokens, cores: threads } = flags;
+  await generateReplies({
+    ...{ asked, replies, seed, rows, path: directory.replies, signal },
+    open: () => {
+      const sampling = { temperature, top_k: topK, top_p: topP };
+      return Answerer.open({ model, adapter, profile, sampling, maxTokens, rows, threads });
+    },
+    onProgress: progress("replies generated"),
+  });
+  const { kept, empty, repeated } = keptReplies(asked, replies, await readJsonl(directory.replies, replySchema));
+  await labelReplies({
+    ...{ kept, reading, path: directory.labels, signal },
+    open: () => scorerOf({ ...flags, model }, signal, say),
+    onProgress: progress("replies labelled"),
+  });
+  const cut = kept.filter(({ reply }) => reply.finish === "length").length;
+  say(`Left out: ${empty} empty, ${repeated} said before. Cut at ${maxTokens} tokens: ${cut}.`);
+  const table = await writeBootstrapped(kept, directory, flags.out);
+  say(`Wrote ${counted(kept.length, "row")} to ${flags.out}.`);
+  console.log(table);
+}
+
+/** Writes the file and removes the directory. @returns how often replies are what was asked for */
+async function writeBootstrapped(kept: readonly KeptReply[], directory: BootstrapDirectory, out: string) {
+  const labels = new Map((await readJsonl(directory.labels, readSchema)).map((read) => [placeKey(read), read.labels]));
+  const obedience = new Obedience();
+  const file = await JsonLinesFile.create(out);
+  try {
+    for (const one of kept) {
+      const read = labels.get(placeKey(one.reply)) ?? {};
+      obedience.add(one.levels, read);
+      await file.write(bootstrapped(one, read));
+    }
+    await file.commit();
+  } finally {
+    await file.discard();
+  }
+  await directory.remove();
+  return obedience.table;
+}
+
+/** `attune bootstrap …`: an adapter's own replies, labelled, for a second round of training (SteerLM, step 4). */
+export const bootstrapCommand = (): Command => bootstrapOptions().action(bootstrapFiles);

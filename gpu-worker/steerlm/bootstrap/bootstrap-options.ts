@@ -1,0 +1,58 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import type { AttributeLevels } from "../../../schema/attributes.ts";
+import { type ScorerFlags, withScorerOptions } from "../apm/scorer-options.ts";
+import { levels, upTo } from "../evaluate/evaluate-options.ts";
+import { probability, type ReadingFlags, withReadingOptions } from "../reading-options.ts";
+import { count, positiveCount } from "../training/training-options.ts";
+
+export type BootstrapFlags = ReadingFlags &
+  ScorerFlags & {
+    adapter: string;
+    from?: string[];
+    require: AttributeLevels;
+    replies: number;
+    limit?: number;
+    maxPrompt: number;
+    maxTokens: number;
+    temperature: number;
+    topK: number;
+    topP: number;
+    seed: string;
+    rows: number;
+    out: string;
+  };
+
+function topShare(text: string): number {
+  const value = probability(text);
+  if (value === 0) throw new InvalidArgumentError("Must be above 0.");
+  return value;
+}
+
+const number = (flags: string, description: string, fallback: number, parse: (text: string) => number) =>
+  new Option(flags, description).default(fallback).argParser(parse);
+
+/** `attune bootstrap …` and its options. */
+export function bootstrapOptions(): Command {
+  return withScorerOptions(withReadingOptions(new Command("bootstrap")))
+    .description("let an adapter answer the questions of data sets, and label what it says, to train it on that")
+    .requiredOption("--adapter <directory>", "the LoRA that answers, with its profile.json")
+    .option(
+      "--from <files...>",
+      "annotated files whose combinations of levels are asked for; without it, those of <files>",
+    )
+    .addOption(
+      new Option("--require <levels>", "ask only for combinations that have these, such as quality=4")
+        .argParser(levels)
+        .default({}, "none"),
+    )
+    .addOption(number("--replies <number>", "to each question, under the same label line", 4, positiveCount))
+    .addOption(new Option("--limit <number>", "most questions; all without it").argParser(positiveCount))
+    .addOption(number("--max-prompt <tokens>", "longer questions are not asked", 256, positiveCount))
+    .addOption(number("--max-tokens <number>", "longest reply", 256, positiveCount))
+    .addOption(number("--temperature <number>", "of sampling", 0.7, upTo(2)))
+    .addOption(number("--top-k <number>", "most likely tokens that are drawn from, 0 for all", 50, count))
+    .addOption(number("--top-p <share>", "of their probability that they make up", 0.9, topShare))
+    .option("--seed <text>", "draws other questions, combinations and replies", "0")
+    .addOption(number("--rows <number>", "replies that are generated together", 16, positiveCount))
+    .requiredOption("--out <file>", "file to write, packed if its name ends in .gz");
+}

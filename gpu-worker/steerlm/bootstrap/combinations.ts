@@ -1,0 +1,55 @@
+import { ATTRIBUTES, type AttributeLevels, type SteeringProfile } from "../../../schema/attributes.ts";
+import { labelLine } from "../../model/label-line.ts";
+import type { Conversation } from "../datasets/conversation.ts";
+import { levelsOf } from "../rounding.ts";
+import { knownLevels } from "../sft/profile-of-data.ts";
+import { unitHash } from "../unit-hash.ts";
+
+/** The combinations of levels that answers have, each once: what a model can be asked for, because somebody wrote such an answer. */
+export class Combinations {
+  readonly #profile: SteeringProfile;
+  readonly #required: AttributeLevels;
+  readonly #found = new Map<string, AttributeLevels>();
+
+  /**
+   * @param profile attributes that it does not list are left out
+   * @param required levels that a combination must have to be taken
+   */
+  constructor(profile: SteeringProfile, required: AttributeLevels = {}) {
+    this.#profile = profile;
+    this.#required = required;
+  }
+
+  add({ turns }: Conversation): void {
+    for (const { role, labels } of turns) {
+      if (role !== "assistant" || labels === undefined) continue;
+      const levels = knownLevels(levelsOf(labels), this.#profile);
+      const line = labelLine(levels, this.#profile);
+      if (line !== "" && this.#isTaken(levels)) this.#found.set(line, levels);
+    }
+  }
+
+  #isTaken(levels: AttributeLevels): boolean {
+    return ATTRIBUTES.every((name) => this.#required[name] === undefined || this.#required[name] === levels[name]);
+  }
+
+  /** By label line, in an order that does not depend on that of the answers. */
+  get byLine(): [string, AttributeLevels][] {
+    return [...this.#found].sort(([a], [b]) => (a < b ? -1 : 1));
+  }
+}
+
+/**
+ * One of the combinations, each as likely as the others (SteerLM, Dong et al. 2023, §3.4). It depends on nothing but them, the seed and
+ * the prompt.
+ *
+ * @param combinations one at least
+ * @param prompt its id
+ */
+export function combinationFor(
+  combinations: readonly AttributeLevels[],
+  seed: string,
+  prompt: string,
+): AttributeLevels {
+  return combinations[Math.floor(unitHash(`${seed}:combination:${prompt}`) * combinations.length)] ?? {};
+}

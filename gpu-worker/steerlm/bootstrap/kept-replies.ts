@@ -1,0 +1,31 @@
+import type { AttributeLevels } from "../../../schema/attributes.ts";
+import type { FirstQuestion } from "../datasets/first-questions.ts";
+import { type Asked, placeKey, type Reply } from "./asked-reply.ts";
+
+/** A reply with what it answers and what it was asked to be. */
+export type KeptReply = { question: FirstQuestion; levels: AttributeLevels; reply: Reply };
+
+/** Replies that are kept, and how many were generated that are not. */
+export type KeptReplies = { kept: KeptReply[]; empty: number; repeated: number };
+
+/**
+ * The replies that were asked for, question by question. An empty one teaches nothing; one that says what an earlier reply to the same
+ * question says would only count twice.
+ */
+export function keptReplies(asked: readonly Asked[], replies: number, generated: readonly Reply[]): KeptReplies {
+  const byPlace = new Map(generated.map((reply) => [placeKey(reply), reply]));
+  const result: KeptReplies = { kept: [], empty: 0, repeated: 0 };
+  for (const { question, levels } of asked) {
+    const said = new Set<string>();
+    for (let sample = 0; sample < replies; sample++) {
+      const reply = byPlace.get(placeKey({ prompt: question.id, sample }));
+      if (reply === undefined) continue;
+      const text = reply.text.trim();
+      if (text === "") result.empty++;
+      else if (said.has(text)) result.repeated++;
+      else result.kept.push({ question, levels, reply });
+      said.add(text);
+    }
+  }
+  return result;
+}

@@ -1,0 +1,64 @@
+import { expect, test } from "vitest";
+import type { Asked, Reply } from "../../../../gpu-worker/steerlm/bootstrap/asked-reply.ts";
+import { bootstrapped } from "../../../../gpu-worker/steerlm/bootstrap/bootstrapped.ts";
+import { keptReplies } from "../../../../gpu-worker/steerlm/bootstrap/kept-replies.ts";
+import { Obedience } from "../../../../gpu-worker/steerlm/bootstrap/obedience.ts";
+
+const ASKED: Asked[] = [
+  { question: { id: "a", text: "Why?", tree: "t1" }, levels: { quality: 4, verbosity: 0 } },
+  { question: { id: "b", text: "Who?" }, levels: { quality: 3, verbosity: 4 } },
+];
+const reply = (prompt: string, sample: number, text: string, finish: Reply["finish"] = "stop"): Reply => ({
+  ...{ prompt, sample, text, finish },
+  tokens: 3,
+});
+
+test("an empty reply and one that says the same again are left out and counted", () => {
+  const generated = [
+    reply("b", 1, "I."),
+    reply("a", 0, "So."),
+    reply("a", 1, " So.\n"),
+    reply("b", 0, "  "),
+    reply("a", 2, "Thus."),
+    reply("b", 2, "So."),
+  ];
+  const { kept, empty, repeated } = keptReplies(ASKED, 3, generated);
+  expect(kept.map((one) => one.reply.text)).toEqual(["So.", "Thus.", "I.", "So."]);
+  expect({ empty, repeated }).toEqual({ empty: 1, repeated: 1 });
+});
+
+test("of replies that are there, those that are asked for now are taken", () => {
+  const generated = [reply("a", 0, "So."), reply("a", 1, "Thus."), reply("b", 0, "I."), reply("c", 0, "No.")];
+  expect(keptReplies(ASKED.slice(0, 1), 1, generated).kept.map((one) => one.reply.text)).toEqual(["So."]);
+});
+
+test("a reply is labelled by what it was read to be, and keeps what was asked for and whether it was cut", () => {
+  const { kept } = keptReplies(ASKED, 1, [reply("a", 0, "So", "length"), reply("b", 0, "I.")]);
+  const [first, second] = kept.map((one) => bootstrapped(one, { quality: 2.5, verbosity: 1 }));
+  expect(first).toEqual({
+    ...{ id: "a/0", source: "bootstrap", tree: "t1" },
+    turns: [
+      { role: "user", text: "Why?" },
+      {
+        ...{ role: "assistant", text: "So", cut: true, requested: { quality: 4, verbosity: 0 } },
+        ...{ labels: { quality: 2.5, verbosity: 1 }, predicted: { quality: 2.5, verbosity: 1 } },
+      },
+    ],
+  });
+  expect(second).not.toHaveProperty("tree");
+  expect(second?.turns[1]).not.toHaveProperty("cut");
+});
+
+test("how often replies became what was asked for is counted level by level", () => {
+  const obedience = new Obedience();
+  obedience.add({ quality: 4, verbosity: 1 }, { quality: 3.6, verbosity: 1 });
+  obedience.add({ quality: 4, verbosity: 2 }, { quality: 3, verbosity: 0 });
+  obedience.add({ quality: 4, humor: 1 }, { quality: 1 });
+  expect(obedience.table.split("\n").map((line) => line.trim().split(/ {2,}/))).toEqual([
+    ["asked for", "replies", "became", "as asked", "within 1"],
+    ["quality 4", "3", "2.53", "33 %", "67 %"],
+    ["verbosity 1", "1", "1.00", "100 %", "100 %"],
+    ["verbosity 2", "1", "0.00", "0 %", "0 %"],
+    ["All that was asked for at once: 33 % of 3 replies."],
+  ]);
+});
