@@ -4,16 +4,21 @@ import { methodNotAllowed } from "hono/method-not-allowed";
 import { requestId } from "hono/request-id";
 import { administrate } from "./admin/administrate.ts";
 import { adminRoutes } from "./admin/routes.ts";
-import { authenticate, requireScope } from "./auth/authenticate.ts";
+import { attributeRoutes } from "./attributes/routes.ts";
+import { authenticate } from "./auth/authenticate.ts";
 import { openSession } from "./auth/sessions.ts";
 import { randomBase62 } from "./base62.ts";
 import type { Edge } from "./environment.ts";
 import { answerError, answerMethodNotAllowed, answerNotFound } from "./errors.ts";
-import { chatCompletions } from "./generations/chat.ts";
+import { answerIn } from "./generations/chat.ts";
+import { CHAT_COMPLETIONS } from "./generations/dialect.ts";
 import { countRequest } from "./limits/admission.ts";
 import { EXPOSED_HEADERS } from "./limits/headers.ts";
+import { limitRoutes } from "./limits/routes.ts";
 import { modelRoutes } from "./models/routes.ts";
 import { presetRoutes } from "./presets/routes.ts";
+import { RESPONSES } from "./responses/dialect.ts";
+import { UI_MESSAGES } from "./ui-messages/dialect.ts";
 
 /** What runs in which order. Pages at other paths are static assets and never come here. */
 export const app = new Hono<Edge>();
@@ -36,9 +41,13 @@ app.use("/v1/*", onlyKnownMethods);
 app.post("/v1/sessions", openSession);
 app.use("/v1/*", authenticate);
 
-// Reserves its own tokens, once it knows how many.
-app.post("/v1/chat/completions", requireScope("chat"), chatCompletions);
+// These reserve their own tokens, once they know how many, and count what they refuse too.
+app.post("/v1/chat/completions", answerIn(CHAT_COMPLETIONS));
+app.post("/v1/responses", answerIn(RESPONSES));
+app.post("/v1/chat/ui", answerIn(UI_MESSAGES));
+app.route("/v1/attributes", attributeRoutes);
 
 app.use("/v1/*", countRequest);
+app.route("/v1/limits", limitRoutes);
 app.route("/v1/presets", presetRoutes);
 app.route("/v1", modelRoutes);

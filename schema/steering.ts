@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { attributeLevelsSchema, attributeSchema, levelSchema, strengthSchema } from "./attributes.ts";
+import type { AttributeCalibration } from "./calibration.ts";
 
 /** How the levels reach the model: as the trained label line, as an instruction in words, or not at all. */
 const steeringMethodSchema = z.enum(["label_line", "words", "none"]);
@@ -17,6 +18,17 @@ const clampSchema = z.strictObject({
 export type Clamp = z.infer<typeof clampSchema>;
 
 /**
+ * A level that was wished and the level asked for instead, so that answers are measured to be as wished: by the calibration `expected`, in
+ * its unit.
+ */
+const calibratedLevelSchema = z.strictObject({
+  wished: levelSchema,
+  asked: levelSchema,
+  expected: z.number(),
+  unit: z.enum(["words", "grade", "level"] satisfies AttributeCalibration["unit"][]),
+});
+
+/**
  * Effective steering: what was really applied after request ∩ preset ∩ key bounds, echoed as `steer` in every answer.
  * `effective` holds exactly the levels that reached the model.
  */
@@ -25,6 +37,8 @@ export const effectiveSteeringSchema = z.strictObject({
   method: steeringMethodSchema,
   /** How strongly, and away from which levels (none: from the unsteered model). Left out where strength is 1. */
   guidance: z.strictObject({ strength: strengthSchema, against: attributeLevelsSchema }).optional(),
+  /** With `steer.calibrated`, the attributes that are calibrated; left out without it. */
+  calibration: z.partialRecord(attributeSchema, calibratedLevelSchema).optional(),
   preset: z.strictObject({ slug: z.string(), version: z.int().positive() }).nullable(),
   clamped: z.array(clampSchema),
   /** Asked for, but the model was not trained on them, so they did not reach it. */

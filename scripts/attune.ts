@@ -1,8 +1,9 @@
 import { Command, Option } from "commander";
-import { callAdmin, type EdgeOptions, findEdge, listAdmin, TOKEN_VARIABLE, URL_VARIABLE } from "./attune/admin-api.ts";
+import { type EdgeOptions, findEdge, listAdmin, TOKEN_VARIABLE, URL_VARIABLE } from "./attune/admin-api.ts";
 import { keysCommand } from "./attune/keys-command.ts";
 import { positiveNumber } from "./attune/parse.ts";
 import { printJson } from "./attune/print-json.ts";
+import { projectsCommand } from "./attune/projects-command.ts";
 import { fromUser } from "./start/options.ts";
 
 const program = new Command("npm run attune --")
@@ -14,20 +15,7 @@ const program = new Command("npm run attune --")
   .option("--state-directory <path>", "where the server that npm start runs keeps its state", fromUser)
   .showHelpAfterError("(npm run attune -- --help shows the options)");
 
-const projects = program.command("projects").description("what keys, presets and limits belong to");
-projects
-  .command("create <name>")
-  .description("make one")
-  .action(async (name: string, _flags, self: Command) =>
-    printJson(await callAdmin(findEdge(self.optsWithGlobals<EdgeOptions>()), "POST", "/projects", { name })),
-  );
-projects
-  .command("list")
-  .description("print all")
-  .action(async (_flags, self: Command) =>
-    printJson(await listAdmin(findEdge(self.optsWithGlobals<EdgeOptions>()), "/projects")),
-  );
-
+program.addCommand(projectsCommand());
 program.addCommand(keysCommand());
 
 program

@@ -4,6 +4,8 @@ import { readBearer, readKey, refuse } from "../auth/credential.ts";
 import { isKeyShaped } from "../auth/key.ts";
 import { permitScope, principalOf } from "../auth/principal.ts";
 import type { Edge } from "../environment.ts";
+import { admitFor } from "../limits/admission.ts";
+import { subjectsOf } from "../limits/subject.ts";
 
 /** Who administers, as the audit log calls it, and which project; `null`: all of them. */
 export type Administrator = { actor: string; projectId: string | null };
@@ -30,7 +32,15 @@ async function readAdministrator(c: Context<Edge>): Promise<Administrator> {
   const bearer = readBearer(c.req.header("authorization"));
   if (isKeyShaped(bearer)) {
     const key = await readKey(c, bearer);
-    permitScope(principalOf(key, null), "admin");
+    const principal = principalOf(key, null);
+    c.set("principal", principal);
+    // Under its own limits only: whoever used up the project's must not keep its administrator from revoking keys.
+    await admitFor(
+      c,
+      subjectsOf(principal).filter(({ kind }) => kind === "key"),
+      0,
+    );
+    permitScope(principal, "admin");
     return { actor: key.id, projectId: key.projectId };
   }
   if (await isAdminToken(c.env.ADMIN_TOKEN, bearer)) return { actor: "admin_token", projectId: null };

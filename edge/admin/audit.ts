@@ -1,7 +1,8 @@
 import { and, desc, eq, lt, type SQL, sql } from "drizzle-orm";
 import type { DrizzleD1Database } from "drizzle-orm/d1";
+import type { SQLiteTable } from "drizzle-orm/sqlite-core";
 import type { AuditAction, AuditEntry, AuditQuery, Page } from "../../schema/api/admin.ts";
-import { apiKeys, auditLog } from "../../schema/database/tables.ts";
+import { auditLog } from "../../schema/database/tables.ts";
 import { toPage } from "./page.ts";
 
 /** Who changes something, and in which request. */
@@ -16,10 +17,16 @@ export function recordChange(database: DrizzleD1Database, author: Author, change
 }
 
 /**
- * The same for a change of a key that is made only `where` the key is as it was read: nothing is recorded where nothing is changed.
+ * The same for a change that is made only `where` a row of `table` is as it was read: nothing is recorded where nothing is changed.
  * Comes before the change in its batch, for the change makes `where` false.
  */
-export function recordKeyChange(database: DrizzleD1Database, author: Author, change: Change, where: SQL | undefined) {
+export function recordChangeWhere(
+  database: DrizzleD1Database,
+  author: Author,
+  change: Change,
+  table: SQLiteTable,
+  where: SQL | undefined,
+) {
   return database.insert(auditLog).select(
     database
       .select({
@@ -32,7 +39,7 @@ export function recordKeyChange(database: DrizzleD1Database, author: Author, cha
         changes: sql<Record<string, unknown>>`${JSON.stringify(change.changes)}`.as("changes"),
         requestId: sql<string>`${author.requestId}`.as("request_id"),
       })
-      .from(apiKeys)
+      .from(table)
       .where(where),
   );
 }

@@ -1,5 +1,6 @@
 import type { Key, KeySettings } from "../../schema/api/keys.ts";
 import type { apiKeys } from "../../schema/database/tables.ts";
+import { toLimitColumns, toLimits } from "../limits/columns.ts";
 
 type Row = typeof apiKeys.$inferSelect;
 
@@ -16,19 +17,27 @@ type Columns = Pick<
   | "origins"
   | "requestsPerMinute"
   | "tokensPerMinute"
+  | "concurrentGenerations"
+  | "tokensPerMonth"
+  | "endUserLimits"
   | "expiresAt"
 >;
 
 export function toColumns(settings: KeySettings): Columns;
 export function toColumns(settings: Settings): { [Name in keyof Columns]: Columns[Name] | undefined };
 export function toColumns(settings: Settings) {
-  const {
-    requests_per_minute: requestsPerMinute,
-    tokens_per_minute: tokensPerMinute,
-    expires_at: expiresAt,
-  } = settings;
   const { name, scopes, bounds, models, presets, origins } = settings;
-  return { name, scopes, bounds, models, presets, origins, requestsPerMinute, tokensPerMinute, expiresAt };
+  return {
+    name,
+    scopes,
+    bounds,
+    models,
+    presets,
+    origins,
+    ...toLimitColumns(settings),
+    endUserLimits: settings.end_user_limits,
+    expiresAt: settings.expires_at,
+  };
 }
 
 /** @param pepperId of the present pepper */
@@ -45,8 +54,8 @@ export function toKey(row: Row, pepperId: string): Key {
     models: row.models,
     presets: row.presets,
     origins: row.origins,
-    requests_per_minute: row.requestsPerMinute,
-    tokens_per_minute: row.tokensPerMinute,
+    ...toLimits(row),
+    end_user_limits: row.endUserLimits,
     expires_at: row.expiresAt,
     revoked_at: row.revokedAt,
     replaced_works_until: row.previousExpiresAt,

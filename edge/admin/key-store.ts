@@ -6,7 +6,7 @@ import type { Key, KeyCreate, KeyKind, KeyWithSecret } from "../../schema/api/ke
 import { apiKeys } from "../../schema/database/tables.ts";
 import { createKey, describeSecret, type KeyPrefix, pepperIdOf } from "../auth/key.ts";
 import { randomBase62 } from "../base62.ts";
-import { type Author, type Change, recordChange, recordKeyChange } from "./audit.ts";
+import { type Author, type Change, recordChange, recordChangeWhere } from "./audit.ts";
 import { type Settings, toColumns, toKey } from "./key-row.ts";
 import { toPage } from "./page.ts";
 
@@ -115,7 +115,7 @@ export class KeyStore {
   ): Promise<Key | null> {
     const live = and(where, isNull(apiKeys.revokedAt));
     const [, [row]] = await this.#database.batch([
-      recordKeyChange(this.#database, this.#author, change, live),
+      recordChangeWhere(this.#database, this.#author, change, apiKeys, live),
       this.#database
         .update(apiKeys)
         .set({ ...columns, version: sql`${apiKeys.version} + 1` })

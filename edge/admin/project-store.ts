@@ -1,24 +1,35 @@
-import { asc, eq, sql } from "drizzle-orm";
+import { and, asc, eq, sql } from "drizzle-orm";
 import type { DrizzleD1Database } from "drizzle-orm/d1";
 import type { Page, PageQuery } from "../../schema/api/admin.ts";
-import type { Project } from "../../schema/api/projects.ts";
+import type { Project, ProjectCreate, ProjectUpdate } from "../../schema/api/projects.ts";
 import { projects } from "../../schema/database/tables.ts";
 import { randomBase62 } from "../base62.ts";
-import { type Author, recordChange } from "./audit.ts";
+import { toLimitColumns, toLimits } from "../limits/columns.ts";
+import { type Author, type Change, recordChange, recordChangeWhere } from "./audit.ts";
 import { toPage } from "./page.ts";
 
 const toProject = (row: typeof projects.$inferSelect): Project => ({
   object: "project",
   id: row.id,
   name: row.name,
+  ...toLimits(row),
+  version: row.version,
   created_at: row.createdAt,
 });
 
-export async function createProject(database: DrizzleD1Database, name: string, author: Author): Promise<Project> {
+export async function createProject(
+  database: DrizzleD1Database,
+  { name, ...limits }: ProjectCreate,
+  author: Author,
+): Promise<Project> {
   const id = `proj_${randomBase62(24)}`;
+  const changes = { name, ...limits };
   const [[row]] = await database.batch([
-    database.insert(projects).values({ id, name }).returning(),
-    recordChange(database, author, { action: "project.create", projectId: id, target: id, changes: { name } }),
+    database
+      .insert(projects)
+      .values({ id, name, ...toLimitColumns(limits) })
+      .returning(),
+    recordChange(database, author, { action: "project.create", projectId: id, target: id, changes }),
   ]);
   if (row === undefined) throw new Error("the database did not return the new project");
   return toProject(row);
@@ -26,6 +37,26 @@ export async function createProject(database: DrizzleD1Database, name: string, a
 
 export async function findProject(database: DrizzleD1Database, id: string): Promise<Project | null> {
   const row = await database.select().from(projects).where(eq(projects.id, id)).get();
+  return row === undefined ? null : toProject(row);
+}
+
+/** The project as changed, or `null` where it is no longer at this version. */
+export async function updateProject(
+  database: DrizzleD1Database,
+  id: string,
+  { version, ...settings }: ProjectUpdate,
+  author: Author,
+): Promise<Project | null> {
+  const asRead = and(eq(projects.id, id), eq(projects.version, version));
+  const change: Change = { action: "project.update", projectId: id, target: id, changes: settings };
+  const [, [row]] = await database.batch([
+    recordChangeWhere(database, author, change, projects, asRead),
+    database
+      .update(projects)
+      .set({ name: settings.name, ...toLimitColumns(settings), version: sql`${projects.version} + 1` })
+      .where(asRead)
+      .returning(),
+  ]);
   return row === undefined ? null : toProject(row);
 }
 

@@ -2,14 +2,14 @@ import { drizzle } from "drizzle-orm/d1";
 import { type Context, Hono } from "hono";
 import { createMiddleware } from "hono/factory";
 import { auditQuerySchema, pageQuerySchema } from "../../schema/api/admin.ts";
-import { projectCreateSchema } from "../../schema/api/projects.ts";
+import { projectCreateSchema, projectUpdateSchema } from "../../schema/api/projects.ts";
 import { AttuneError, invalidRequest } from "../../schema/wire/errors.ts";
 import { readJson } from "../body.ts";
 import type { Edge } from "../environment.ts";
 import { listChanges } from "./audit.ts";
 import { authorOf } from "./author.ts";
 import { keyRoutes } from "./key-routes.ts";
-import { createProject, findProject, listProjects } from "./project-store.ts";
+import { createProject, findProject, listProjects, updateProject } from "./project-store.ts";
 
 /** @throws AttuneError `permission_denied` where the administrator has one project only */
 function permitAll(c: Context<Edge>): void {
@@ -36,7 +36,7 @@ export const adminRoutes = new Hono<Edge>()
     permitAll(c);
     const parsed = projectCreateSchema.safeParse(await readJson(c.req.raw));
     if (!parsed.success) throw invalidRequest(parsed.error);
-    return c.json(await createProject(drizzle(c.env.DB), parsed.data.name, authorOf(c)), 201);
+    return c.json(await createProject(drizzle(c.env.DB), parsed.data, authorOf(c)), 201);
   })
   .get("/projects", async (c) => {
     permitAll(c);
@@ -46,6 +46,18 @@ export const adminRoutes = new Hono<Edge>()
   })
   .use("/projects/:project/*", requireProject)
   .get("/projects/:project", async (c) => c.json(await findProject(drizzle(c.env.DB), c.req.param("project"))))
+  .patch("/projects/:project", async (c) => {
+    permitAll(c);
+    const parsed = projectUpdateSchema.safeParse(await readJson(c.req.raw));
+    if (!parsed.success) throw invalidRequest(parsed.error);
+    const updated = await updateProject(drizzle(c.env.DB), c.req.param("project"), parsed.data, authorOf(c));
+    if (updated !== null) return c.json(updated);
+    throw new AttuneError(
+      "conflict",
+      "Somebody else changed the project meanwhile. Read it again, and repeat the change on what it is now.",
+      { param: "version" },
+    );
+  })
   .get("/audit", async (c) => {
     const query = auditQuerySchema.safeParse(c.req.query());
     if (!query.success) throw invalidRequest(query.error);

@@ -1,7 +1,7 @@
 import type { Scope } from "../../schema/api/keys.ts";
+import type { Limits } from "../../schema/api/limits.ts";
 import type { Bounds } from "../../schema/attributes.ts";
 import { AttuneError } from "../../schema/wire/errors.ts";
-import type { Limits } from "../limits/window.ts";
 import type { ModelAddress } from "../steering/address.ts";
 import type { ApiKey } from "./store.ts";
 
@@ -10,6 +10,9 @@ export type Principal = {
   projectId: string;
   keyId: string;
   limits: Limits;
+  projectLimits: Limits;
+  /** Of each end user of the key's sessions. */
+  endUserLimits: Limits;
   scopes: readonly Scope[];
   bounds: Bounds;
   /** `null`: all of them. */
@@ -29,8 +32,8 @@ export type Session = {
 
 /** What the key allows to whoever has it, or to a session opened with it. */
 export function principalOf(key: ApiKey, session: Session | null): Principal {
-  const { id, projectId, limits, scopes, bounds, models, presets } = key;
-  return { projectId, keyId: id, limits, scopes, bounds, models, presets, session };
+  const { id, projectId, limits, projectLimits, endUserLimits, scopes, bounds, models, presets } = key;
+  return { projectId, keyId: id, limits, projectLimits, endUserLimits, scopes, bounds, models, presets, session };
 }
 
 const denied = (message: string, param?: string) =>

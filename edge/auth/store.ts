@@ -1,10 +1,11 @@
 import { and, eq, inArray, or } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import type { KeyKind, Scope } from "../../schema/api/keys.ts";
+import { type Limits, NO_LIMITS } from "../../schema/api/limits.ts";
 import type { Bounds } from "../../schema/attributes.ts";
-import { apiKeys } from "../../schema/database/tables.ts";
+import { apiKeys, projects } from "../../schema/database/tables.ts";
 import { ExpiringCache } from "../expiring-cache.ts";
-import type { Limits } from "../limits/window.ts";
+import { toLimits } from "../limits/columns.ts";
 import { hashKey, pepperIdOf } from "./key.ts";
 
 /** What a request may do, as its key says. */
@@ -13,6 +14,8 @@ export type ApiKey = {
   projectId: string;
   kind: KeyKind;
   limits: Limits;
+  projectLimits: Limits;
+  endUserLimits: Limits;
   scopes: readonly Scope[];
   bounds: Bounds;
   models: readonly string[] | null;
@@ -37,11 +40,20 @@ const byId = new ExpiringCache<ApiKey>({ capacity: 10_000, lifetimeMs: LIFETIME_
 /** Hashes that no key has. Apart from the hits, so that guessing cannot push them out. */
 const unknown = new ExpiringCache<true>({ capacity: 1_000, lifetimeMs: 5_000 });
 
-const toApiKey = (row: Row): ApiKey => ({
+/** Keys beside their projects; `project` is `null` where nobody recorded it. */
+const selectKeys = (database: D1Database) =>
+  drizzle(database)
+    .select({ row: apiKeys, project: projects })
+    .from(apiKeys)
+    .leftJoin(projects, eq(apiKeys.projectId, projects.id));
+
+const toApiKey = ({ row, project }: { row: Row; project: typeof projects.$inferSelect | null }): ApiKey => ({
   id: row.id,
   projectId: row.projectId,
   kind: row.kind,
-  limits: { requests: row.requestsPerMinute, tokens: row.tokensPerMinute },
+  limits: toLimits(row),
+  projectLimits: project === null ? NO_LIMITS : toLimits(project),
+  endUserLimits: row.endUserLimits,
   scopes: row.scopes,
   bounds: row.bounds,
   models: row.models,
@@ -70,17 +82,19 @@ export async function findKeyBySecret(
 
   const other = env.KEY_PEPPER_OTHER;
   const hashes = other === undefined ? [hash] : [hash, await hashKey(other, secret)];
-  const row = await drizzle(env.DB)
-    .select()
-    .from(apiKeys)
+  const stored = await selectKeys(env.DB)
     .where(or(inArray(apiKeys.hash, hashes), inArray(apiKeys.previousHash, hashes)))
     .get();
-  if (row === undefined) {
+  if (stored === undefined) {
     unknown.set(hash, true, now);
     return null;
   }
+  const { row } = stored;
   later(renewHash(env, row, hashes, hash));
-  const found: FoundKey = { key: toApiKey(row), worksUntil: hashes.includes(row.hash) ? null : row.previousExpiresAt };
+  const found: FoundKey = {
+    key: toApiKey(stored),
+    worksUntil: hashes.includes(row.hash) ? null : row.previousExpiresAt,
+  };
   bySecret.set(hash, found, now);
   return found;
 }
@@ -89,9 +103,9 @@ export async function findKeyBySecret(
 export async function findKeyById(database: D1Database, id: string, now: number): Promise<ApiKey | null> {
   const cached = byId.get(id, now);
   if (cached !== undefined) return cached;
-  const row = await drizzle(database).select().from(apiKeys).where(eq(apiKeys.id, id)).get();
-  if (row === undefined) return null;
-  const key = toApiKey(row);
+  const stored = await selectKeys(database).where(eq(apiKeys.id, id)).get();
+  if (stored === undefined) return null;
+  const key = toApiKey(stored);
   byId.set(id, key, now);
   return key;
 }

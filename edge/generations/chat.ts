@@ -1,7 +1,11 @@
 import type { Context } from "hono";
+import { permitScope } from "../auth/principal.ts";
+import { readJson } from "../body.ts";
 import type { Edge } from "../environment.ts";
 import { admit, settle } from "../limits/admission.ts";
-import { InferenceWorker, type Refusal } from "../upstreams/inference-worker.ts";
+import { InferenceWorker } from "../upstreams/inference-worker.ts";
+import { answerRefusal } from "../upstreams/refusal.ts";
+import type { Dialect } from "./dialect.ts";
 import { Generation } from "./generation.ts";
 import { type Plan, planGeneration } from "./plan.ts";
 
@@ -11,27 +15,21 @@ const EVENT_STREAM_HEADERS = {
   "x-accel-buffering": "no",
 };
 
-/** A request that is itself wrong counts as a request all the same: no way past the limits. */
-async function planOrCount(c: Context<Edge>): Promise<Plan> {
+/** A request that is itself wrong, or not allowed, counts as a request all the same: no way past the limits. */
+async function planOrCount(c: Context<Edge>, dialect: Dialect): Promise<Plan> {
   try {
-    return await planGeneration(c);
+    permitScope(c.var.principal, "chat");
+    return await planGeneration(c, await readJson(c.req.raw), dialect);
   } catch (error) {
     await admit(c, 0);
     throw error;
   }
 }
 
-function answerRefusal(c: Context<Edge>, { status, body, retryAfter }: Refusal): Response {
-  if (retryAfter !== null) c.header("retry-after", retryAfter);
-  // The caller's time is up: a client that tries again by itself would only add to the load.
-  if (status === 504) c.header("x-should-retry", "false");
-  return c.json(body, status);
-}
-
-/** `POST /v1/chat/completions`: plan, reserve, forward, relay. */
-export async function chatCompletions(c: Context<Edge>): Promise<Response> {
+/** Answers a request in its dialect: plan, reserve, forward, relay. */
+async function answer(c: Context<Edge>, dialect: Dialect): Promise<Response> {
   const worker = new InferenceWorker(c.env, c.var.requestId);
-  const plan = await planOrCount(c);
+  const plan = await planOrCount(c, dialect);
   const reservation = await admit(c, plan.tokens);
 
   const generation = new Generation(plan.request, worker, (tokens) => settle(c, reservation, tokens));
@@ -41,6 +39,10 @@ export async function chatCompletions(c: Context<Edge>): Promise<Response> {
   if (admission === null) return new Response(null, { status: 499 });
   if (!admission.admitted) return answerRefusal(c, admission.refusal);
 
-  const body = generation.relay(admission.response);
-  return c.body(body, 200, plan.request.stream ? EVENT_STREAM_HEADERS : { "content-type": "application/json" });
+  const body = generation.relay(admission.response, dialect);
+  const streamHeaders = { ...EVENT_STREAM_HEADERS, ...dialect.streamHeaders };
+  return c.body(body, 200, plan.request.stream ? streamHeaders : { "content-type": "application/json" });
 }
+
+/** The route of a dialect. */
+export const answerIn = (dialect: Dialect) => (c: Context<Edge>) => answer(c, dialect);

@@ -1,4 +1,4 @@
-import { DONE_LINE, type FrameId, parseFrameId } from "../../schema/wire/frames.ts";
+import { DONE_LINE, type FrameId, parseFrameId, RESPONSE_ENDINGS } from "../../schema/wire/frames.ts";
 
 const LINE_FEED = 10;
 
@@ -7,10 +7,20 @@ const decoder = new TextDecoder();
 const ID_PREFIX = encoder.encode("id: ");
 const DONE = encoder.encode(DONE_LINE);
 const ERROR_PREFIX = encoder.encode('data: {"error"');
+const EVENT_PREFIX = encoder.encode("event: response.");
+const ENDING_EVENTS = RESPONSE_ENDINGS.map((event) => encoder.encode(`event: ${event}`));
 
 function startsWith(line: Uint8Array, prefix: Uint8Array): boolean {
   return line.length >= prefix.length && prefix.every((byte, index) => line[index] === byte);
 }
+
+const equals = (line: Uint8Array, whole: Uint8Array) => line.length === whole.length && startsWith(line, whole);
+
+/** Only whole events are read, so the line before an event's data says as much as its end. */
+const endsStream = (line: Uint8Array) =>
+  equals(line, DONE) ||
+  startsWith(line, ERROR_PREFIX) ||
+  (startsWith(line, EVENT_PREFIX) && ENDING_EVENTS.some((event) => equals(line, event)));
 
 function concat(first: Uint8Array, second: Uint8Array): Uint8Array {
   const joined = new Uint8Array(first.length + second.length);
@@ -36,7 +46,7 @@ export class EventScanner {
   #pending: Uint8Array = new Uint8Array(0);
   /** The id of the last whole event that had one. */
   lastFrame: FrameId | null = null;
-  /** Whether the worker ended the stream, with `[DONE]` or with its own error. */
+  /** Whether the worker ended the stream, with what ends one in its dialect or with its own error. */
   ended = false;
 
   /** Takes the next bytes; returns the whole events in them, perhaps none. */
@@ -60,7 +70,7 @@ export class EventScanner {
   #readLine(line: Uint8Array): void {
     if (startsWith(line, ID_PREFIX)) {
       this.lastFrame = parseFrameId(decoder.decode(line.subarray(ID_PREFIX.length))) ?? this.lastFrame;
-    } else if ((line.length === DONE.length && startsWith(line, DONE)) || startsWith(line, ERROR_PREFIX)) {
+    } else if (endsStream(line)) {
       this.ended = true;
     }
   }

@@ -1,5 +1,6 @@
 import { COMPLETION_TOKENS_HEADER, type GenerateRequest, PROMPT_TOKENS_HEADER } from "../../schema/wire/generate.ts";
 import type { Admission, InferenceWorker } from "../upstreams/inference-worker.ts";
+import type { Dialect } from "./dialect.ts";
 import { EventScanner } from "./event-scanner.ts";
 import { relayEvents } from "./relay.ts";
 
@@ -24,14 +25,18 @@ export class Generation {
   readonly #finish: () => void;
   readonly #request: GenerateRequest;
   readonly #worker: InferenceWorker;
-  readonly #settleTokens: (tokens: number) => Promise<void>;
+  readonly #settleTokens: (tokens: number | null) => Promise<void>;
   readonly #abort = new AbortController();
   readonly #scanner = new EventScanner();
   #promptTokens: number | null = null;
   #over = false;
 
-  /** @param settleTokens replaces the reserved tokens by those used */
-  constructor(request: GenerateRequest, worker: InferenceWorker, settleTokens: (tokens: number) => Promise<void>) {
+  /** @param settleTokens replaces the reserved tokens by those used; `null`: not known, the reservation stands */
+  constructor(
+    request: GenerateRequest,
+    worker: InferenceWorker,
+    settleTokens: (tokens: number | null) => Promise<void>,
+  ) {
     this.#request = request;
     this.#worker = worker;
     this.#settleTokens = settleTokens;
@@ -72,14 +77,14 @@ export class Generation {
     }
   }
 
-  /** The answer's bytes for the client: a stream of events, or the finished JSON. */
-  relay(response: Response): ReadableStream<Uint8Array> {
+  /** The answer's bytes for the client: a stream of events in this dialect, or the finished JSON. */
+  relay(response: Response, dialect: Dialect): ReadableStream<Uint8Array> {
     const source: ReadableStream<Uint8Array> = response.body ?? new Blob().stream();
     if (!this.#request.stream) {
       void this.#settle(this.#total(readCount(response.headers, COMPLETION_TOKENS_HEADER)));
       return source;
     }
-    return relayEvents(source, this.#scanner, (ending) => {
+    return relayEvents(source, this.#scanner, dialect, (ending) => {
       void (ending === "client" ? this.#cancel() : this.#settle(this.#usedSoFar()));
     });
   }
@@ -108,12 +113,11 @@ export class Generation {
     await this.#record(tokens);
   }
 
-  /** `null`: not known, the reservation stands. */
   async #record(tokens: number | null): Promise<void> {
     const generation = this.#request.generation;
     try {
       if (tokens === null) console.error(JSON.stringify({ event: "usage_unknown", generation }));
-      else await this.#settleTokens(tokens);
+      await this.#settleTokens(tokens);
     } catch (error) {
       console.error(JSON.stringify({ event: "settle_failed", generation, tokens, reason: String(error) }));
     }

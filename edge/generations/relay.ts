@@ -1,5 +1,5 @@
 import { AttuneError } from "../../schema/wire/errors.ts";
-import { formatFrame } from "../../schema/wire/frames.ts";
+import type { Dialect } from "./dialect.ts";
 import type { EventScanner } from "./event-scanner.ts";
 
 /** A client's FIN shows only on a write, so something is written at least this often (research: 3.1). */
@@ -7,13 +7,9 @@ export const HEARTBEAT_MS = 250;
 
 const encoder = new TextEncoder();
 const HEARTBEAT = encoder.encode(": hb\n\n");
-const BROKEN_OFF = encoder.encode(
-  formatFrame(
-    new AttuneError(
-      "generation_failed",
-      "The inference worker broke off. The answer is incomplete; try again.",
-    ).toBody(),
-  ),
+const BROKEN_OFF = new AttuneError(
+  "generation_failed",
+  "The inference worker broke off. The answer is incomplete; try again.",
 );
 
 /** `source`: the worker stopped writing; `client`: the client stopped reading. */
@@ -33,12 +29,13 @@ async function readNext(reader: ReadableStreamDefaultReader<Uint8Array>): Promis
 
 /**
  * The worker's events as the client's stream: whole events as they come, a comment at once and whenever nothing was written for
- * HEARTBEAT_MS, and an error frame where the worker stops without having ended the stream. `onEnd` runs once; what was seen until
+ * HEARTBEAT_MS, and an error in its dialect where the worker stops without having ended the stream. `onEnd` runs once; what was seen until
  * then stands in `scanner`.
  */
 export function relayEvents(
   source: ReadableStream<Uint8Array>,
   scanner: EventScanner,
+  dialect: Pick<Dialect, "brokenOff">,
   onEnd: (ending: RelayEnding) => void,
 ): ReadableStream<Uint8Array> {
   const reader = source.getReader();
@@ -69,7 +66,9 @@ export function relayEvents(
           if (read.kind === "end") {
             if (!scanner.ended) {
               console.error(JSON.stringify({ event: "upstream_broke_off", reason: String(read.cause) }));
-              controller.enqueue(BROKEN_OFF);
+              controller.enqueue(
+                encoder.encode(dialect.brokenOff(BROKEN_OFF, (scanner.lastFrame?.sequence ?? -1) + 1)),
+              );
             }
             controller.close();
             return end("source");

@@ -11,11 +11,17 @@ import {
 import { responseFormatOf } from "../../schema/api/response-format.ts";
 import { AttuneError, invalidRequest } from "../../schema/wire/errors.ts";
 
-/** A field that would change the answer is refused rather than ignored; a value that asks for nothing is fine. */
-function checkUnsupported(body: object): void {
+/**
+ * A field that would change the answer is refused rather than ignored; a value that asks for nothing is fine.
+ *
+ * @param unsupported the fields, each with what tells such a value
+ * @throws AttuneError `unsupported_parameter`
+ */
+export function checkUnsupported(body: unknown, unsupported: typeof UNSUPPORTED_FIELDS): void {
+  if (typeof body !== "object" || body === null) return;
   const refused = Object.entries(body)
     .filter(([field, value]) => {
-      const asksForNothing = Object.hasOwn(UNSUPPORTED_FIELDS, field) ? UNSUPPORTED_FIELDS[field] : undefined;
+      const asksForNothing = Object.hasOwn(unsupported, field) ? unsupported[field] : undefined;
       return asksForNothing !== undefined && value !== null && !asksForNothing(value);
     })
     .map(([field]) => field);
@@ -32,15 +38,19 @@ function checkUnsupported(body: object): void {
  * @throws AttuneError `invalid_request`, `unsupported_parameter`
  */
 export function parseChatRequest(body: unknown): ChatRequest {
-  if (typeof body === "object" && body !== null) checkUnsupported(body);
+  checkUnsupported(body, UNSUPPORTED_FIELDS);
   const parsed = chatRequestSchema.safeParse(body);
   if (!parsed.success) throw invalidRequest(parsed.error);
   checkTogether(parsed.data);
   return parsed.data;
 }
 
-/** What two fields must not say together. */
-function checkTogether(request: ChatRequest): void {
+/**
+ * What two fields must not say together.
+ *
+ * @throws AttuneError `invalid_request`
+ */
+export function checkTogether(request: ChatRequest): void {
   const { max_tokens, max_completion_tokens, min_tokens, logprobs, top_logprobs, n } = request;
   const refuse = (param: string, message: string) => {
     throw new AttuneError("invalid_request", `${param}: ${message}`, { param });
@@ -59,11 +69,28 @@ function checkTogether(request: ChatRequest): void {
   if (n != null && fanOut !== undefined && n !== fanOut) {
     refuse("n", `must be the number of entries in steer.fan_out, which is ${fanOut}, or be left out beside it`);
   }
+  if (request.steer?.calibrated === true) {
+    for (const field of ["strength", "against"] as const) {
+      if (request.steer[field] === undefined) continue;
+      refuse(`steer.${field}`, "is up to the model's calibration with steer.calibrated; leave one of the two out");
+    }
+  }
   // A grammar knows when its text is complete, and that nothing may follow.
   const goesOn = request.ignore_eos === true ? "ignore_eos" : (min_tokens ?? 0) > 0 ? "min_tokens" : null;
   if (goesOn !== null && responseFormatOf(request.response_format) !== null) {
     refuse(goesOn, "cannot be combined with a response_format of JSON, which ends where it is complete");
   }
+}
+
+/**
+ * Of an answer that is one message by its form.
+ *
+ * @throws AttuneError `unsupported_parameter`
+ */
+export function refuseFanOut({ steer }: ChatRequest): void {
+  if (steer?.fan_out === undefined) return;
+  const message = "steer.fan_out: is for POST /v1/chat/completions; this answer has room for one message only";
+  throw new AttuneError("unsupported_parameter", message, { param: "steer.fan_out" });
 }
 
 /** The request's sampling with OpenAI's two spellings folded into one and the model's defaults filled in. */

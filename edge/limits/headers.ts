@@ -1,4 +1,6 @@
-import { type Meter, type Meters, WINDOW_MS } from "./window.ts";
+import type { LimitName, SubjectKind } from "../../schema/api/limits.ts";
+import type { Meter } from "./subject.ts";
+import { WINDOW_MS } from "./window.ts";
 
 const seconds = (milliseconds: number) => Math.ceil(milliseconds / 1000);
 
@@ -9,22 +11,52 @@ export function formatReset(milliseconds: number): string {
   return minutes === 0 ? `${total}s` : `${minutes}m${total % 60}s`;
 }
 
-const openaiHeaders = (name: string, { limit, remaining, resetMs }: Meter) => ({
-  [`x-ratelimit-limit-${name}`]: String(limit),
-  [`x-ratelimit-remaining-${name}`]: String(remaining),
-  [`x-ratelimit-reset-${name}`]: formatReset(resetMs),
-});
+/** A meter of a limit that there is. */
+type LimitedMeter = Meter & { limit: number; remaining: number };
+const isLimited = (meter: Meter): meter is LimitedMeter => meter.limit !== null && meter.remaining !== null;
 
-/** How the limits stand, for every answer: OpenAI's headers, and the IETF's (draft-ietf-httpapi-ratelimit-headers-11). */
-export function meterHeaders({ requests, tokens }: Meters): Record<string, string> {
-  const window = seconds(WINDOW_MS);
+/** OpenAI knows one limit of each kind: of the subjects' limits the one with the least left. */
+function openaiHeaders(unit: string, meters: readonly LimitedMeter[]): Record<string, string> {
+  const [tightest] = meters.toSorted((a, b) => a.remaining - b.remaining || a.limit - b.limit);
+  if (tightest === undefined) return {};
+  const { limit, remaining, resetMs } = tightest;
   return {
-    ...openaiHeaders("requests", requests),
-    ...openaiHeaders("tokens", tokens),
-    "ratelimit-policy": `"rpm";q=${requests.limit};w=${window}, "tpm";q=${tokens.limit};w=${window};qu="tokens"`,
-    ratelimit:
-      `"rpm";r=${requests.remaining};t=${seconds(requests.resetMs)}, ` +
-      `"tpm";r=${tokens.remaining};t=${seconds(tokens.resetMs)}`,
+    [`x-ratelimit-limit-${unit}`]: String(limit),
+    [`x-ratelimit-remaining-${unit}`]: String(remaining),
+    ...(resetMs !== null && { [`x-ratelimit-reset-${unit}`]: formatReset(resetMs) }),
+  };
+}
+
+const SUBJECTS: Record<SubjectKind, string> = { key: "key", project: "project", end_user: "end-user" };
+/** How the IETF's fields name a limit, its quota unit (requests where nothing is said), and its window. */
+const POLICIES: Record<LimitName, { name: string; parameters: string }> = {
+  requests_per_minute: { name: "requests", parameters: `;w=${seconds(WINDOW_MS)}` },
+  tokens_per_minute: { name: "tokens", parameters: `;w=${seconds(WINDOW_MS)};qu="tokens"` },
+  concurrent_generations: { name: "generations", parameters: ';qu="concurrent-requests"' },
+  // Months differ in length: `t` says when this one is over.
+  tokens_per_month: { name: "month", parameters: ';qu="tokens"' },
+};
+
+const policyName = ({ subject, name }: Meter) => `"${SUBJECTS[subject]}-${POLICIES[name].name}"`;
+
+/**
+ * How the limits stand, for every answer: OpenAI's headers, and the IETF's (draft-ietf-httpapi-ratelimit-headers-11) with a policy for each
+ * limit of each subject.
+ */
+export function meterHeaders(meters: readonly Meter[]): Record<string, string> {
+  const limited = meters.filter(isLimited);
+  if (limited.length === 0) return {};
+  const named = (wanted: LimitName) => limited.filter(({ name }) => name === wanted);
+  const policies = limited.map((meter) => `${policyName(meter)};q=${meter.limit}${POLICIES[meter.name].parameters}`);
+  const states = limited.map((meter) => {
+    const reset = meter.resetMs === null ? "" : `;t=${seconds(meter.resetMs)}`;
+    return `${policyName(meter)};r=${meter.remaining}${reset}`;
+  });
+  return {
+    ...openaiHeaders("requests", named("requests_per_minute")),
+    ...openaiHeaders("tokens", named("tokens_per_minute")),
+    "ratelimit-policy": policies.join(", "),
+    ratelimit: states.join(", "),
   };
 }
 

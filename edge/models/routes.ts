@@ -13,6 +13,8 @@ const toModel = (model: ServedModel) => ({
   owned_by: "attune",
   context_length: model.context_length,
   steering: model.profile,
+  /** Whether `steer.calibrated` has something to go by. */
+  calibrated: model.calibration !== null,
   sampling: model.sampling,
 });
 
@@ -44,6 +46,16 @@ export const modelRoutes = new Hono<Edge>()
     const id = c.req.param("id");
     permitModel(c.var.principal, id);
     return c.json(toModel(findModel(await usableModels(c), id)));
+  })
+  .get("/models/:id/calibration", mayRead, async (c) => {
+    const id = c.req.param("id");
+    permitModel(c.var.principal, id);
+    const { calibration } = findModel(await usableModels(c), id);
+    if (calibration !== null) return c.json(calibration);
+    throw new AttuneError(
+      "not_found",
+      `Nobody measured how the answers of ${id} follow what they are asked for, so it has no calibration.`,
+    );
   })
   .get("/attributes", mayRead, async (c) =>
     c.json({ object: "list", data: describeAttributes(await usableModels(c)) }),

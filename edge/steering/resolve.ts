@@ -4,11 +4,16 @@ import {
   type AttributeLevels,
   type Bound,
   type Bounds,
+  clampLevel,
+  LEVELS,
+  type Level,
   type RequestedLevels,
   type SteeringProfile,
 } from "../../schema/attributes.ts";
+import type { Calibration } from "../../schema/calibration.ts";
 import type { Clamp, EffectiveSteering } from "../../schema/steering.ts";
 import { AttuneError } from "../../schema/wire/errors.ts";
+import { type Calibrated, calibrate, type WishedLevel } from "./calibrate.ts";
 import { decideLevel, type Wishes, wasAskedFor } from "./decide-level.ts";
 
 /** What of a preset decides on levels. */
@@ -16,6 +21,11 @@ export type SteeringPreset = { slug: string; version: number; attributes: Attrib
 
 const NOTE_WORDS =
   "This model was not trained on attributes: it was only instructed in words, which it follows less reliably.";
+
+const NOTE_UNCALIBRATED = "This model has no calibration: levels were asked for as they are.";
+
+const noteOf = (attributes: readonly Attribute[]) =>
+  `Asked for as ${attributes.length === 1 ? "it is" : "they are"}, for the model's calibration says nothing of use: ${attributes.join(", ")}.`;
 
 /** A bound without content bounds nothing. */
 function boundOf(bounds: Bounds | undefined, attribute: Attribute): Bound | undefined {
@@ -28,7 +38,12 @@ export type SteeringRequest = {
   attributes?: RequestedLevels | undefined;
   strength?: number | undefined;
   against?: AttributeLevels | undefined;
+  /** Whether levels are what answers should be measured to be. */
+  calibrated?: boolean | undefined;
 };
+
+/** What of a model decides on levels. Without a profile it was not trained on attributes. */
+export type SteeredModel = { profile: SteeringProfile | null; calibration: Calibration | null };
 
 /** What of a request decides on the levels of each choice. */
 export type FanOutRequest = SteeringRequest & { fan_out?: readonly RequestedLevels[] | undefined };
@@ -80,18 +95,22 @@ function resolveGuidance(
  * for and not given counts as clamped. Attributes the profile was not trained on do not reach the model. Strength is the request's,
  * then the profile's; with no level to steer by there is nothing to strengthen.
  *
+ * A calibrated request's levels, and the preset's, are wishes: clamped as ever, then replaced by the levels within the bounds, and the
+ * strength, that the model's calibration says give what is wished. A locked attribute stays what it is locked at.
+ *
  * @throws AttuneError `invalid_request` where `against` cannot apply
  */
 export function resolveSteering(
   request: SteeringRequest,
   preset: SteeringPreset | null,
   keyBounds: Bounds,
-  profile: SteeringProfile | null,
+  { profile, calibration }: SteeredModel,
 ): EffectiveSteering {
   const requested = request.attributes ?? {};
   const effective: AttributeLevels = {};
   const clamped: Clamp[] = [];
   const notTrained: Attribute[] = [];
+  const wished: WishedLevel[] = [];
 
   for (const attribute of ATTRIBUTES) {
     const trained = profile?.attributes.find((entry) => entry.name === attribute);
@@ -109,20 +128,51 @@ export function resolveSteering(
     const { applied, clamp } = decideLevel(attribute, wishes);
     if (applied === null) continue;
     effective[attribute] = applied;
+    const allowed = LEVELS.filter((level) => isAllowed(level, wishes));
+    if (allowed.length > 1 && wasAskedFor(wishes)) wished.push({ attribute, level: applied, allowed });
     if (clamp !== null) clamped.push({ attribute, requested: clamp.requested, applied, reason: clamp.reason });
   }
 
   const method = Object.keys(effective).length === 0 ? "none" : profile === null ? "words" : "label_line";
-  const guidance = resolveGuidance(request, preset, keyBounds, profile);
+  const calibrated =
+    request.calibrated === true && calibration !== null && method === "label_line"
+      ? calibrate(calibration, wished, effective)
+      : null;
+  const guidance =
+    calibrated === null ? resolveGuidance(request, preset, keyBounds, profile) : (calibrated.guidance ?? null);
+  const notes = [
+    method === "words" ? NOTE_WORDS : null,
+    request.calibrated === true ? calibrationNote(calibration, wished, calibrated) : null,
+  ].filter((note) => note !== null);
   return {
-    effective,
+    effective: calibrated?.levels ?? effective,
     method,
     ...(guidance !== null && method !== "none" && { guidance }),
+    ...(request.calibrated === true && { calibration: calibrated?.echo ?? {} }),
     preset: preset === null ? null : { slug: preset.slug, version: preset.version },
     clamped,
     not_trained: notTrained,
-    note: method === "words" ? NOTE_WORDS : null,
+    note: notes.length === 0 ? null : notes.join(" "),
   };
+}
+
+/** Whether no bound would change a level. */
+function isAllowed(level: Level, { presetBound, keyBound }: Wishes): boolean {
+  const inPreset = presetBound === undefined ? level : clampLevel(level, presetBound);
+  return (keyBound === undefined ? inPreset : clampLevel(inPreset, keyBound)) === level;
+}
+
+/** What a caller should know who asked for calibrated levels. */
+function calibrationNote(
+  calibration: Calibration | null,
+  wished: readonly WishedLevel[],
+  calibrated: Calibrated | null,
+): string | null {
+  if (calibration === null) return NOTE_UNCALIBRATED;
+  const left = wished
+    .map(({ attribute }) => attribute)
+    .filter((attribute) => calibrated?.echo[attribute] === undefined);
+  return left.length === 0 ? null : noteOf(left);
 }
 
 /**
@@ -135,9 +185,9 @@ export function resolveFanOut(
   { fan_out, ...request }: FanOutRequest,
   preset: SteeringPreset | null,
   keyBounds: Bounds,
-  profile: SteeringProfile | null,
+  model: SteeredModel,
 ): EffectiveSteering[] | undefined {
   return fan_out?.map((levels) =>
-    resolveSteering({ ...request, attributes: { ...request.attributes, ...levels } }, preset, keyBounds, profile),
+    resolveSteering({ ...request, attributes: { ...request.attributes, ...levels } }, preset, keyBounds, model),
   );
 }

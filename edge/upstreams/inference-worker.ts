@@ -8,11 +8,15 @@ import {
   generationReportSchema,
   WORKER_MODELS_PATH,
 } from "../../schema/wire/generate.ts";
+import { SCORE_PATH, type ScoreAnswer, type ScoreRequest, scoreAnswerSchema } from "../../schema/wire/score.ts";
 import { importSigningKey, signRequest } from "../../schema/wire/signature.ts";
 import { ExpiringCache } from "../expiring-cache.ts";
 
 /** Short questions: which models, cancel this. */
 const QUICK_TIMEOUT_MS = 5_000;
+
+/** Longer than the worker lets answers wait to be read. */
+const SCORE_TIMEOUT_MS = 310_000;
 
 /** What the worker says that is the caller's to know; any other status means that the worker is broken or not ours. */
 const PASSED_ON = [400, 404, 429, 503, 504] as const;
@@ -79,6 +83,21 @@ export class InferenceWorker {
     const refusal = await readRefusal(response);
     if (refusal === null) throw unavailable(`POST ${GENERATIONS_PATH} answered ${response.status}`);
     return { admitted: false, refusal, headers: response.headers };
+  }
+
+  /**
+   * Has finished answers measured. Aborting `signal` gives it up.
+   *
+   * @throws AttuneError `worker_unavailable`
+   */
+  async score(request: ScoreRequest, signal: AbortSignal): Promise<ScoreAnswer | Refusal> {
+    const inTime = AbortSignal.any([signal, AbortSignal.timeout(SCORE_TIMEOUT_MS)]);
+    const response = await this.#send("POST", SCORE_PATH, JSON.stringify(request), inTime);
+    const refusal = response.ok ? null : await readRefusal(response);
+    if (refusal !== null) return refusal;
+    const answer = scoreAnswerSchema.safeParse(await response.json().catch(() => null));
+    if (!answer.success) throw unavailable(`POST ${SCORE_PATH} answered ${response.status}`);
+    return answer.data;
   }
 
   /** Ends a generation and tells what it used; `null` where the worker can not say. */

@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import type { Logger } from "pino";
 import type { ServedModel } from "../../schema/api/models.ts";
-import type { SteeringProfile } from "../../schema/attributes.ts";
 import { AttuneError } from "../../schema/wire/errors.ts";
 import { GROUP_RANKS } from "../graph/adapter-bank.ts";
 import type { DecoderConfig } from "../graph/decoder.ts";
 import type { Precision } from "../graph/precision.ts";
 import { openAdapter } from "../model/adapter.ts";
 import { byteText } from "../model/byte-text.ts";
+import { readCalibration } from "../model/calibration-file.ts";
 import { checkAdapterFits } from "../model/merge.ts";
 import { pullAdapter } from "../model/pull.ts";
 import { readProfile } from "../model/steering-profile.ts";
@@ -35,12 +35,15 @@ type AdaptersOptions = {
   /** Names that are taken. */
   models: readonly string[];
   /** The model that an adapter makes of its base. */
-  host: (adapter: ResidentAdapter, profile: SteeringProfile | null) => ModelHost;
+  host: (adapter: ResidentAdapter, steering: AdapterSteering) => ModelHost;
   logger: Logger;
 };
 
+/** How an adapter is steered. */
+type AdapterSteering = Pick<ServedModel, "profile" | "calibration">;
+
 /** What was read of an adapter before its matrices. */
-type Opened = { directory: string; fileHash: string; content: string; rank: number; profile: SteeringProfile | null };
+type Opened = { directory: string; fileHash: string; content: string; rank: number; steering: AdapterSteering };
 
 /** The adapters that share the base model's weights and its batches. They come and go while others are computed with. */
 export class Adapters {
@@ -139,9 +142,12 @@ export class Adapters {
     try {
       checkAdapterFits(config, adapter);
       const fileHash = adapter.contentHash;
-      const content = own === null ? fileHash : hashOf(fileHash, JSON.stringify(own));
+      // A calibration holds for the adapter's own profile, which it was measured with.
+      const calibration = own === null ? await readCalibration(directory, this.#options.model, onNotice) : null;
+      const extras = [own, calibration].filter((extra) => extra !== null).map((extra) => JSON.stringify(extra));
+      const content = extras.length === 0 ? fileHash : hashOf(fileHash, ...extras);
       const rank = Math.max(...[...adapter.updates.values()].map((update) => update.rank));
-      return { directory, fileHash, content, rank, profile: own ?? adapter.profile };
+      return { directory, fileHash, content, rank, steering: { profile: own ?? adapter.profile, calibration } };
     } finally {
       await adapter.close();
     }
@@ -153,7 +159,7 @@ export class Adapters {
     );
   }
 
-  #begin(name: string, { directory, fileHash, content, rank, profile }: Opened): ResidentAdapter {
+  #begin(name: string, { directory, fileHash, content, rank, steering }: Opened): ResidentAdapter {
     const { model, precision, provider, memory } = this.#options;
     const range = this.#place(name, Math.ceil(rank / GROUP_RANKS));
     const setup = { model, precision, provider, directory, contentHash: fileHash, memory, range };
@@ -162,7 +168,7 @@ export class Adapters {
       rank,
       bytes: range.groups * this.#groupBytes,
       banked: { key: content, ...range },
-      host: (resident) => this.#options.host(resident, profile),
+      host: (resident) => this.#options.host(resident, steering),
       loaded: loadAdapter(setup, this.#closing.signal),
       onFree: () => this.#resident.delete(adapter),
     });

@@ -2,15 +2,20 @@ import type { ServerResponse } from "node:http";
 import { AttuneError } from "../../schema/wire/errors.ts";
 import { COMPLETION_TOKENS_HEADER, choicesOf, type GenerateRequest } from "../../schema/wire/generate.ts";
 import type { FinishReason } from "../engine/answer.ts";
+import type { AnswerHead, Piece, WholeChoice } from "./answer-head.ts";
+import type { Measurement } from "./choice-measurements.ts";
 import type { ChoicesEnding } from "./choices.ts";
-import { type AnswerHead, OpenAiStream, openAiCompletion, type Piece, type WholeChoice } from "./openai-dialect.ts";
+import { OpenAiStream, openAiCompletion } from "./openai-dialect.ts";
+import { finishedResponse, ResponsesStream } from "./responses-dialect.ts";
+import { UiMessageStream } from "./ui-message-dialect.ts";
 
 /** Where an answer goes: piece by piece, or whole at its end. Tokens are counted over all its choices. */
 type AnswerWriter = {
   text(piece: Piece, completionTokens: number): void;
   /** A choice is complete. */
   finish(index: number, reason: FinishReason, completionTokens: number): void;
-  end(ending: ChoicesEnding): void;
+  /** @param measurements of each choice; `null` where that was not asked for, or the answer did not finish */
+  end(ending: ChoicesEnding, measurements: readonly Measurement[] | null): void;
 };
 
 /** Writes an answer as the request wants it. */
@@ -25,17 +30,45 @@ function failure(ending: ChoicesEnding & { kind: "failed" }): AttuneError {
   });
 }
 
+/** What renders a stream in one dialect: whole server-sent events, in the order they are asked for. */
+type AnswerStream = {
+  text(piece: Piece, completionTokens: number): string;
+  finish(index: number, reason: FinishReason, completionTokens: number): string;
+  end(completionTokens: number, measurements: readonly Measurement[] | null): string;
+  fail(error: AttuneError, completionTokens: number): string;
+};
+
+function openStream(head: AnswerHead, request: GenerateRequest): AnswerStream {
+  if (request.dialect === "responses") return new ResponsesStream(head, request);
+  if (request.dialect === "ui-message") return new UiMessageStream(head);
+  return new OpenAiStream(head, request.include_usage);
+}
+
 function streamAnswer(response: ServerResponse, head: AnswerHead, request: GenerateRequest): AnswerWriter {
-  const stream = new OpenAiStream(head, request.include_usage);
+  const stream = openStream(head, request);
   return {
     text: (piece, completionTokens) => void response.write(stream.text(piece, completionTokens)),
     finish: (index, reason, completionTokens) => void response.write(stream.finish(index, reason, completionTokens)),
-    end(ending) {
-      if (ending.kind === "finished") response.write(stream.end(ending.completionTokens));
-      else if (ending.kind === "failed") response.write(stream.fail(failure(ending), ending.completionTokens));
+    end(ending, measurements) {
+      if (ending.kind === "finished") {
+        response.write(stream.end(ending.completionTokens, measurements));
+      } else if (ending.kind === "failed") response.write(stream.fail(failure(ending), ending.completionTokens));
       response.end();
     },
   };
+}
+
+function wholeBody(
+  head: AnswerHead,
+  request: GenerateRequest,
+  choices: readonly WholeChoice[],
+  completionTokens: number,
+  measurements: readonly Measurement[] | null,
+): object {
+  const [only] = choices;
+  return request.dialect === "responses" && only !== undefined
+    ? finishedResponse(head, request, only, completionTokens, measurements)
+    : openAiCompletion(head, choices, completionTokens, measurements);
 }
 
 function wholeAnswer(response: ServerResponse, head: AnswerHead, request: GenerateRequest): AnswerWriter {
@@ -58,11 +91,11 @@ function wholeAnswer(response: ServerResponse, head: AnswerHead, request: Genera
       const choice = choices[index];
       if (choice !== undefined) choice.reason = reason;
     },
-    end(ending) {
+    end(ending, measurements) {
       if (response.destroyed) return;
       if (ending.kind === "finished") {
         const { completionTokens } = ending;
-        send(200, openAiCompletion(head, choices, completionTokens), completionTokens);
+        send(200, wholeBody(head, request, choices, completionTokens, measurements), completionTokens);
         return;
       }
       const error =

@@ -9,19 +9,24 @@ import {
   PROMPT_TOKENS_HEADER,
 } from "../../schema/wire/generate.ts";
 import { monotonicNow } from "../engine/clock.ts";
+import type { AnswerHead } from "./answer-head.ts";
+import type { AnswerMeasurer } from "./answer-measurer.ts";
 import { answerWriter } from "./answer-writer.ts";
 import { Arrivals } from "./arrivals.ts";
+import { ChoiceMeasurements } from "./choice-measurements.ts";
 import { type Choice, Choices, type ChoicesEnding, type ChoicesListener, countPromptTokens } from "./choices.ts";
 import { GenerationLog } from "./generation-log.ts";
 import { Grammars, type OpenGrammar } from "./grammars.ts";
 import { type ModelHost, toGenerations } from "./model-host.ts";
 import type { ModelHosts } from "./model-hosts.ts";
-import type { AnswerHead } from "./openai-dialect.ts";
 import { OpenAiLogprobs } from "./openai-logprobs.ts";
 import { requestClock } from "./request-clock.ts";
 import type { ResidentAdapter } from "./resident-adapter.ts";
 import { beforeDeadline, schedulingOf } from "./scheduling.ts";
 import { checkTokenIds } from "./token-ids.ts";
+
+/** How long the end of an answer waits for what is measured of it. */
+const MEASURE_MS = 20_000;
 
 const STATES = { finished: "completed", cancelled: "cancelled", failed: "failed" } as const;
 
@@ -34,9 +39,13 @@ export class Generations {
   readonly #inFlight = new Map<string, Choices>();
   readonly #logprobs: OpenAiLogprobs;
   readonly #grammars: Grammars;
+  readonly #measurer: AnswerMeasurer;
+  /** Ends what finished answers still wait to have measured. */
+  readonly #stopping = new AbortController();
 
-  constructor(hosts: ModelHosts, logger: Logger) {
+  constructor(hosts: ModelHosts, measurer: AnswerMeasurer, logger: Logger) {
     this.#hosts = hosts;
+    this.#measurer = measurer;
     this.#logger = logger;
     // The weight sets of one worker share their tokenizer.
     this.#logprobs = new OpenAiLogprobs(hosts.main.tokenizer);
@@ -97,20 +106,26 @@ export class Generations {
       return;
     }
     const { engine, grammars } = prepared;
+    const measurements = this.#measurementsOf(request, host, left.signal);
     const listener: ChoicesListener = {
       onStarted: () => this.#log.run(request.generation),
       onText: (index, text, completionTokens, logprobs) => {
         if (text === "" && logprobs.length === 0) return;
+        measurements?.text(index, text);
         const wanted = request.sampling.logprobs !== null;
         answer.text({ index, text, logprobs: wanted ? this.#logprobs.render(logprobs) : null }, completionTokens);
       },
-      onFinish: (index, reason, completionTokens) => answer.finish(index, reason, completionTokens),
+      onFinish: (index, reason, completionTokens) => {
+        measurements?.finish(index);
+        answer.finish(index, reason, completionTokens);
+      },
       onEnd: (ending) => {
         this.#inFlight.delete(request.generation);
         if (ending.kind === "finished") host.metrics.choices.observe(generations.length);
         this.#log.end(request.generation, STATES[ending.kind], ending.completionTokens);
         this.#logEnd(request.generation, promptTokens, ending);
-        answer.end(ending);
+        if (ending.kind !== "finished" || measurements === null) answer.end(ending, null);
+        else void measurements.all().then((measured) => answer.end(ending, measured));
       },
     };
     const choices = new Choices(
@@ -137,6 +152,27 @@ export class Generations {
     return { engine, grammars };
   }
 
+  /** What has the answers measured; `null` where that was not asked for. Measuring is part of what the deadline is for. */
+  #measurementsOf(request: GenerateRequest, host: ModelHost, left: AbortSignal): ChoiceMeasurements | null {
+    const { measure, messages, deadline_ms, generation } = request;
+    if (measure !== true) return null;
+    const deadline = deadline_ms === undefined ? [] : [AbortSignal.timeout(deadline_ms)];
+    const ends = [left, this.#stopping.signal, ...deadline];
+    return new ChoiceMeasurements(
+      choicesOf(request).length,
+      async (answer) => {
+        const signal = AbortSignal.any([...ends, AbortSignal.timeout(MEASURE_MS)]);
+        const [scored] = await this.#measurer.measure([{ messages, answer }], host.model.profile, signal);
+        host.metrics.measured("measured");
+        return scored?.attributes ?? {};
+      },
+      (error) => {
+        host.metrics.measured(left.aborted ? "abort" : "error");
+        if (!left.aborted) this.#logger.warn({ err: error, generation }, "answer not measured");
+      },
+    );
+  }
+
   #logEnd(generation: string, promptTokens: number, ending: ChoicesEnding): void {
     const state = STATES[ending.kind];
     this.#logger.info(
@@ -150,6 +186,7 @@ export class Generations {
     const message = "The server is shutting down and had to end this answer. Send the request again.";
     const error = new AttuneError("worker_unavailable", message);
     for (const choices of this.#inFlight.values()) choices.fail("the worker was stopped", error);
+    this.#stopping.abort(new AttuneError("worker_unavailable", "The server is shutting down."));
   }
 
   /** Ends a generation and says what it used. @throws AttuneError `not_found` */

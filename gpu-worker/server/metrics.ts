@@ -13,6 +13,9 @@ export type FinishedReason = "stop" | "length" | "abort" | "error";
 /** Whether a deadline came before the answer was begun, or while it was. */
 type DeadlineStage = "waiting" | "generating";
 
+/** Whether what was to be measured of an answer was; its client had gone; or it could not be, which the answer says. */
+type MeasureOutcome = "measured" | "abort" | "error";
+
 /** What is asked of a model whenever the metrics are read. `engine` is `null` while its weights are not loaded. */
 export type ModelSource = { engine: () => EngineState | null; weights: WeightSet };
 
@@ -53,6 +56,9 @@ export class Metrics {
   readonly #restarts = this.#counter("attune:engine_restarts", "Engines that crashed and were started again.");
   readonly #finished = this.#counter("vllm:request_success", "Answers that ended, by reason.", ["finished_reason"]);
   readonly #expired = this.#counter("attune:deadline_expired", "Answers that their deadline ended.", ["stage"]);
+  readonly #measured = this.#counter("attune:answers_measured", "Answers that were to be measured, by outcome.", [
+    "outcome",
+  ]);
   readonly refused = new Counter({
     name: "attune:requests_refused_total",
     help: "Requests refused before any work, by error code.",
@@ -141,9 +147,11 @@ export class Metrics {
     const ended = (reason: FinishedReason, count = 1) =>
       this.#finished.inc({ ...labels, finished_reason: reason }, count);
     const expired = (stage: DeadlineStage, count = 1) => this.#expired.inc({ ...labels, stage }, count);
+    const measured = (outcome: MeasureOutcome, count = 1) => this.#measured.inc({ ...labels, outcome }, count);
     // What is counted by kind is there from the start: a rate over a series that just appeared misses its first count.
     for (const reason of ["stop", "length", "abort", "error"] as const) ended(reason, 0);
     for (const stage of ["waiting", "generating"] as const) expired(stage, 0);
+    for (const outcome of ["measured", "abort", "error"] as const) measured(outcome, 0);
     const counter = (metric: Counter) => {
       metric.inc({ ...labels }, 0);
       return metric.labels(labels);
@@ -162,6 +170,7 @@ export class Metrics {
       restarts: counter(this.#restarts),
       ended,
       expired,
+      measured,
       timeToFirstToken: this.#timeToFirstToken.labels(labels),
       interTokenLatency: this.#interTokenLatency.labels(labels),
       timePerToken: this.#timePerToken.labels(labels),

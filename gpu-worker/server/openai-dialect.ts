@@ -1,30 +1,11 @@
 import { type Usage, usageOf } from "../../schema/api/chat.ts";
-import type { EffectiveSteering } from "../../schema/steering.ts";
 import type { AttuneError } from "../../schema/wire/errors.ts";
 import { DONE_LINE, formatFrame } from "../../schema/wire/frames.ts";
 import type { FinishReason } from "../engine/answer.ts";
+import type { AnswerHead, Piece, WholeChoice } from "./answer-head.ts";
+import type { Measurement } from "./choice-measurements.ts";
 import type { ContentLogprob } from "./openai-logprobs.ts";
-
-/** What every chunk and body of one answer repeats. */
-export type AnswerHead = {
-  generation: string;
-  model: string;
-  /** Unix seconds. */
-  created: number;
-  promptTokens: number;
-  steering: EffectiveSteering;
-  /** How each choice is steered, where they differ: each says so then, and the answer as a whole does not. */
-  fanOut: readonly EffectiveSteering[] | null;
-  /** `null`: the request named none, and so does the answer. */
-  serviceTier: "default" | "flex" | null;
-};
-
-/** A piece of one choice's text. `logprobs` are of the tokens that it is from; `null` where they were not asked for. */
-export type Piece = { index: number; text: string; logprobs: ContentLogprob[] | null };
-
-/** The steering echo of one choice, and that of the chunk or body around it. */
-const choiceEcho = ({ fanOut }: AnswerHead, index: number) => (fanOut === null ? {} : { steer: fanOut[index] });
-const answerEcho = ({ fanOut, steering }: AnswerHead) => (fanOut === null ? { steer: steering } : {});
+import { steeringEcho } from "./steering-echo.ts";
 
 const tierEcho = ({ serviceTier }: AnswerHead) => (serviceTier === null ? {} : { service_tier: serviceTier });
 
@@ -52,20 +33,34 @@ export class OpenAiStream {
   /** The finish chunk of one choice, with the steering echo. */
   finish(index: number, reason: FinishReason, completionTokens: number): string {
     const start = this.#start(index, completionTokens);
-    const choice = { index, delta: {}, finish_reason: reason, ...choiceEcho(this.#head, index) };
-    return start + this.#chunk(completionTokens, [choice], answerEcho(this.#head));
+    const echo = steeringEcho(this.#head, null);
+    const choice = { index, delta: {}, finish_reason: reason, ...echo.choice(index) };
+    return start + this.#chunk(completionTokens, [choice], echo.answer);
   }
 
-  /** The usage chunk where it was asked for, and the end of the stream. */
-  end(completionTokens: number): string {
+  /** What was measured and the usage chunk, where they were asked for, and the end of the stream. */
+  end(completionTokens: number, measurements: readonly Measurement[] | null): string {
+    const measured = measurements === null ? "" : this.#measured(measurements, completionTokens);
     const usage = usageOf(this.#head.promptTokens, completionTokens);
     const last = this.#includeUsage ? this.#chunk(completionTokens, [], { usage }) : "";
-    return `${last}${DONE_LINE}\n\n`;
+    return `${measured}${last}${DONE_LINE}\n\n`;
   }
 
   /** The terminal frame of an answer that failed: clients throw on it instead of taking the silence for an end. */
   fail(error: AttuneError, completionTokens: number): string {
     return `${formatFrame(error.toBody(), this.#id(completionTokens))}${DONE_LINE}\n\n`;
+  }
+
+  /**
+   * What was measured, after all choices are finished: a chunk for each, with its steering echo once more, for clients that put chunks together
+   * keep the last.
+   */
+  #measured(measurements: readonly Measurement[], completionTokens: number): string {
+    const { answer, choice } = steeringEcho(this.#head, measurements);
+    const chunks = measurements.map((_, index) =>
+      this.#chunk(completionTokens, [{ index, delta: {}, finish_reason: null, ...choice(index) }], answer),
+    );
+    return chunks.join("");
   }
 
   /** OpenAI's first chunk of a choice names the role; empty once it was sent. */
@@ -80,11 +75,7 @@ export class OpenAiStream {
     return { generation: this.#head.generation, sequence: this.#sequence++, completionTokens };
   }
 
-  #chunk(
-    completionTokens: number,
-    choices: object[],
-    extra: { steer?: EffectiveSteering; usage?: Usage } = {},
-  ): string {
+  #chunk(completionTokens: number, choices: object[], extra: { steer?: object; usage?: Usage } = {}): string {
     const { generation, created, model } = this.#head;
     const usage = this.#includeUsage ? { usage: null } : {};
     const chunk = {
@@ -103,15 +94,18 @@ export class OpenAiStream {
 
 const choiceLogprobs = (content: ContentLogprob[]) => ({ content, refusal: null });
 
-/** A finished choice. `logprobs` is `null` where they were not asked for. */
-export type WholeChoice = {
-  content: string;
-  reason: FinishReason;
-  logprobs: ContentLogprob[] | null;
-};
-
-/** The body of an answer without streaming. */
-export function openAiCompletion(head: AnswerHead, choices: readonly WholeChoice[], completionTokens: number) {
+/**
+ * The body of an answer without streaming.
+ *
+ * @param measurements of each choice; `null` where that was not asked for
+ */
+export function openAiCompletion(
+  head: AnswerHead,
+  choices: readonly WholeChoice[],
+  completionTokens: number,
+  measurements: readonly Measurement[] | null,
+) {
+  const echo = steeringEcho(head, measurements);
   return {
     id: head.generation,
     object: "chat.completion",
@@ -122,10 +116,10 @@ export function openAiCompletion(head: AnswerHead, choices: readonly WholeChoice
       message: { role: "assistant", content, refusal: null },
       logprobs: logprobs === null ? null : choiceLogprobs(logprobs),
       finish_reason: reason,
-      ...choiceEcho(head, index),
+      ...echo.choice(index),
     })),
     usage: usageOf(head.promptTokens, completionTokens),
-    ...answerEcho(head),
+    ...echo.answer,
     ...tierEcho(head),
   };
 }

@@ -1,11 +1,14 @@
 import { basename, resolve } from "node:path";
 import type { Logger } from "pino";
+import type { ServedModel } from "../../schema/api/models.ts";
 import type { SteeringProfile } from "../../schema/attributes.ts";
+import type { Calibration } from "../../schema/calibration.ts";
 import { EngineClient } from "../engine/client.ts";
 import type { InferenceEngine } from "../engine/inference-engine.ts";
 import { RemoteEngine } from "../engine/remote-engine.ts";
 import type { Precision } from "../graph/precision.ts";
 import { openAdapter } from "../model/adapter.ts";
+import { readCalibration } from "../model/calibration-file.ts";
 import { openCheckpoint } from "../model/checkpoint.ts";
 import { readProfile } from "../model/steering-profile.ts";
 import { ensureDecoderMeanwhile } from "../runtime/decoder-build.ts";
@@ -17,6 +20,7 @@ import { LazyEngine } from "./lazy-engine.ts";
 import { Metrics, type ModelMetrics } from "./metrics.ts";
 import type { ModelHost } from "./model-host.ts";
 import { ModelHosts } from "./model-hosts.ts";
+import { openMeasurer } from "./open-measurer.ts";
 import type { ResidentAdapter } from "./resident-adapter.ts";
 import { directoryBytes, type WeightSet } from "./weight-set.ts";
 import { WorkerServer } from "./worker-server.ts";
@@ -37,6 +41,8 @@ export type ServeOptions = {
   adapters?: NamedAdapter[] | undefined;
   /** Path of a steering profile, for a model that was trained on attributes. Wins over the adapter's own. */
   profile?: string | undefined;
+  /** Directory of an attribute prediction model; only what rules count is measured where it is left out. Loaded when it is first asked for. */
+  apm?: string | undefined;
   /** How weights are held; int8 where nothing is said. */
   precision?: Precision | undefined;
   /** What to compute on; the processor where nothing is said. */
@@ -84,8 +90,9 @@ export type RunningWorker = {
  */
 export async function serve(options: ServeOptions, logger: Logger): Promise<RunningWorker> {
   const metrics = new Metrics();
+  const measurer = await openMeasurer(options, logger);
   const hosts = await openHosts(options, metrics, logger);
-  const server = new WorkerServer({ hosts, metrics, secret: options.secret, logger });
+  const server = new WorkerServer({ hosts, measurer, metrics, secret: options.secret, logger });
   try {
     const url = await server.listen(options.port, options.host);
     const engine = hosts.main.engine.load();
@@ -100,7 +107,7 @@ export async function serve(options: ServeOptions, logger: Logger): Promise<Runn
       stopped: engine.then(({ stopped }) => stopped, String),
       close: async (drainSeconds) => {
         await server.drain(drainSeconds);
-        await hosts.close();
+        await Promise.all([hosts.close(), measurer.close()]);
       },
     };
   } catch (error) {
@@ -119,11 +126,12 @@ async function openHosts(options: ServeOptions, metrics: Metrics, logger: Logger
   }
   const adapterMemory = bankMemory(options);
   const profile = await profileFor(options);
+  const calibration = await calibrationFor(options, (text) => logger.warn(text));
   const { config, tokenizer, template, sampling } = await readAllButWeights(options.model);
   const created = Math.floor(Date.now() / 1000);
 
   type Start = (signal: AbortSignal, counted: ModelMetrics, weights: WeightSet) => Promise<InferenceEngine>;
-  type Served = { id: string; profile: SteeringProfile | null; adapter: string | null; start: Start };
+  type Served = Pick<ServedModel, "id" | "profile" | "calibration"> & { adapter: string | null; start: Start };
   const host = (set: Served): ModelHost => {
     const weights: WeightSet = { adapter: set.adapter, bytes: null };
     const counted = metrics.of(set.id, { engine: () => engine.current?.inspect() ?? null, weights });
@@ -133,7 +141,8 @@ async function openHosts(options: ServeOptions, metrics: Metrics, logger: Logger
       waiting: options.rows + options.queue,
       onFailure: (error) => logger.error({ err: error, model: set.id }, "model not loaded"),
     });
-    const model = { id: set.id, created, context_length: config.contextLength, profile: set.profile, sampling };
+    const { id, profile, calibration } = set;
+    const model = { id, created, context_length: config.contextLength, profile, calibration, sampling };
     return { model, tokenizer, template, weights, engine, metrics: counted };
   };
 
@@ -175,16 +184,22 @@ async function openHosts(options: ServeOptions, metrics: Metrics, logger: Logger
   if (remote !== undefined) {
     const onLost = (reason: string) => logger.warn({ reason, model: id }, "inference server lost, waiting for it");
     return new ModelHosts(
-      host({ id, profile, adapter: null, start: async () => new RemoteEngine({ ...remote, onLost }, limits) }),
+      host({
+        id,
+        profile,
+        calibration: null,
+        adapter: null,
+        start: async () => new RemoteEngine({ ...remote, onLost }, limits),
+      }),
       [],
     );
   }
 
   const withAdapters = (base: ModelHost, ids: string[]): Adapters | null => {
     if (adapterMemory === undefined) return null;
-    const host = (resident: ResidentAdapter, profile: SteeringProfile | null): ModelHost => ({
+    const host = (resident: ResidentAdapter, steering: Pick<ServedModel, "profile" | "calibration">): ModelHost => ({
       ...base,
-      model: { ...base.model, id: resident.name, created: Math.floor(Date.now() / 1000), profile },
+      model: { ...base.model, ...steering, id: resident.name, created: Math.floor(Date.now() / 1000) },
       metrics: metrics.of(resident.name, null),
       adapter: resident,
     });
@@ -204,16 +219,17 @@ async function openHosts(options: ServeOptions, metrics: Metrics, logger: Logger
   };
   if (adapter === undefined) {
     const decoder = await ensureDecoder(options.model, { precision, device });
-    const main = host({ id, profile, adapter: null, start: startHere(id, async () => decoder, adapterMemory) });
+    const start = startHere(id, async () => decoder, adapterMemory);
+    const main = host({ id, profile, calibration: null, adapter: null, start });
     return new ModelHosts(main, [], withAdapters(main, [id]));
   }
   const decoder = await ensureDecoder(options.model, { adapter, precision, device });
   const merged = basename(resolve(adapter));
-  const main = host({ id, profile, adapter: merged, start: startHere(id, async () => decoder) });
+  const main = host({ id, profile, calibration, adapter: merged, start: startHere(id, async () => decoder) });
   const plain = `${id}-base`;
   const build = (signal: AbortSignal) => ensureDecoderMeanwhile(options.model, signal, { precision, device });
   const start = startHere(plain, build, adapterMemory);
-  const base = host({ id: plain, profile: null, adapter: null, start });
+  const base = host({ id: plain, profile: null, calibration: null, adapter: null, start });
   return new ModelHosts(main, [base], withAdapters(base, [id, plain]));
 }
 
@@ -247,4 +263,13 @@ async function profileFor({ profile, adapter }: ServeOptions): Promise<SteeringP
   const opened = await openAdapter(adapter);
   await opened.close();
   return opened.profile;
+}
+
+/** A calibration holds for the adapter's own profile, which it was measured with. */
+async function calibrationFor(
+  { model, profile, adapter }: ServeOptions,
+  onNotice: (text: string) => void,
+): Promise<Calibration | null> {
+  if (adapter === undefined || profile !== undefined) return null;
+  return readCalibration(adapter, model, onNotice);
 }

@@ -3,13 +3,16 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Logger } from "pino";
 import { AttuneError, toAttuneError } from "../../schema/wire/errors.ts";
 import { GENERATIONS_PATH, WORKER_MODELS_PATH } from "../../schema/wire/generate.ts";
+import { SCORE_PATH } from "../../schema/wire/score.ts";
 import { answerAdmin } from "./adapter-admin.ts";
+import type { AnswerMeasurer } from "./answer-measurer.ts";
 import { Authenticator } from "./authenticator.ts";
 import { readBody } from "./body.ts";
 import { DEBUG_STATE_PATH, debugState } from "./debug-state.ts";
 import { Generations } from "./generations.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ModelHosts } from "./model-hosts.ts";
+import { score } from "./score.ts";
 
 /** Seconds, far above what a step takes: it reads at most 256 prompt tokens (serve.ts). */
 const STUCK_AFTER = 60;
@@ -25,6 +28,7 @@ type Exchange = { request: IncomingMessage; response: ServerResponse; body: stri
 /** The inference worker's HTTP face. Health and metrics are open, everything else must be signed by the edge. */
 export class WorkerServer {
   readonly #hosts: ModelHosts;
+  readonly #measurer: AnswerMeasurer;
   readonly #metrics: Metrics;
   readonly #generations: Generations;
   readonly #authenticator: Authenticator;
@@ -36,13 +40,21 @@ export class WorkerServer {
   #draining = false;
 
   /** @param options.stuckAfter an engine that had work and said nothing for this many seconds is stuck */
-  constructor(options: { hosts: ModelHosts; metrics: Metrics; secret: string; logger: Logger; stuckAfter?: number }) {
+  constructor(options: {
+    hosts: ModelHosts;
+    measurer: AnswerMeasurer;
+    metrics: Metrics;
+    secret: string;
+    logger: Logger;
+    stuckAfter?: number;
+  }) {
     this.#hosts = options.hosts;
+    this.#measurer = options.measurer;
     this.#stuckAfter = options.stuckAfter ?? STUCK_AFTER;
     this.#metrics = options.metrics;
     this.#logger = options.logger;
     this.#authenticator = new Authenticator(options.secret);
-    this.#generations = new Generations(options.hosts, options.logger);
+    this.#generations = new Generations(options.hosts, options.measurer, options.logger);
     this.#server = createServer((request, response) => void this.#answer(request, response));
   }
 
@@ -134,12 +146,27 @@ export class WorkerServer {
       return;
     }
     if (request.method === "POST" && this.#draining) throw shuttingDown();
+    if (request.method === "POST" && path === SCORE_PATH) {
+      await this.#answerScore(parseJson(body), response);
+      return;
+    }
     const administered = await answerAdmin(this.#hosts.adapters, request.method, path, () => parseJson(body));
     if (administered !== null) {
       sendJson(response, 200, administered);
       return;
     }
     throw new AttuneError("not_found", `There is no ${request.method} ${path} here.`);
+  }
+
+  async #answerScore(body: unknown, response: ServerResponse): Promise<void> {
+    const left = new AbortController();
+    response.once("close", () => left.abort());
+    const answer = await score(this.#hosts, this.#measurer, body, left.signal).catch((error: unknown) => {
+      if (left.signal.aborted) return null;
+      throw error;
+    });
+    // Nobody is left to hear it.
+    if (answer !== null) sendJson(response, 200, answer);
   }
 
   #refuse(response: ServerResponse, thrown: unknown): void {

@@ -27,7 +27,13 @@ export type Page<T> = {
   has_more: boolean;
 };
 
-export type AuditAction = "project.create" | "key.create" | "key.update" | "key.rotate" | "key.revoke";
+export type AuditAction =
+  | "project.create"
+  | "project.update"
+  | "key.create"
+  | "key.update"
+  | "key.rotate"
+  | "key.revoke";
 
 /** One administrative change. */
 export type AuditEntry = {

@@ -8,7 +8,7 @@ const textPartSchema = z.object({
   text: z.string(),
 });
 
-const contentSchema = z
+export const contentSchema = z
   .union([z.string(), z.array(textPartSchema)], { error: "must be a string or a list of text parts" })
   .transform((content) => (typeof content === "string" ? content : content.map((part) => part.text).join("")));
 
@@ -48,6 +48,10 @@ const steerRequestSchema = z.strictObject({
   strength: strengthSchema.optional(),
   /** What `strength` steers away from; without it, from the model without attributes. */
   against: attributeLevelsSchema.optional(),
+  /** The levels are what answers should be measured to be: what is asked for, and how strongly, is up to the model's calibration. */
+  calibrated: z.boolean().optional(),
+  /** The answer says what was measured of it. */
+  measure: z.boolean().optional(),
   /** `slug` or `slug:version`; the same as `model: "name@slug"`. */
   preset: z
     .string()

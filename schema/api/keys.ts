@@ -1,9 +1,10 @@
 import { z } from "zod";
 import { type Bounds, boundsSchema } from "../attributes.ts";
+import { type Limits, limitSchemas, limitsSchema, NO_LIMITS } from "./limits.ts";
 import { slugSchema } from "./presets.ts";
 
 /** What a key may be used for. */
-export const SCOPES = ["chat", "models:read", "presets:read", "presets:write", "admin"] as const;
+export const SCOPES = ["chat", "attributes", "models:read", "presets:read", "presets:write", "admin"] as const;
 export type Scope = (typeof SCOPES)[number];
 const scopeSchema = z.enum(SCOPES, { error: `must be one of ${SCOPES.join(", ")}` });
 
@@ -15,10 +16,11 @@ export type KeyKind = z.infer<typeof keyKindSchema>;
 const keyModeSchema = z.enum(["live", "test"]);
 
 /** A page's visitor can read these, so whoever finds a publishable key may. */
-const PUBLISHABLE_SCOPES: readonly Scope[] = ["chat", "models:read"];
+const PUBLISHABLE_SCOPES: readonly Scope[] = ["chat", "attributes", "models:read"];
+/** Of new keys. A page that has no use for reading texts of its visitors' own does not offer it. */
 export const DEFAULT_SCOPES: Record<KeyKind, readonly Scope[]> = {
-  secret: ["chat", "models:read", "presets:read", "presets:write"],
-  publishable: PUBLISHABLE_SCOPES,
+  secret: ["chat", "attributes", "models:read", "presets:read", "presets:write"],
+  publishable: ["chat", "models:read"],
 };
 
 /** What holds for every attribute that a new key's bounds do not name: SteerLM's own safeguard against asking for toxicity. */
@@ -44,14 +46,12 @@ const originSchema = z
 const originsSchema = z.array(originSchema).max(MAX_ENTRIES, { error: `must hold at most ${MAX_ENTRIES} origins` });
 
 const nameSchema = z.string().trim().min(1, { error: "must not be empty" }).max(100);
-const requestsSchema = z.int().min(1).max(1_000_000);
-const tokensSchema = z.int().min(1).max(1_000_000_000);
 /** Unix seconds; far enough for anyone, near enough to be a date. */
 const timeSchema = z.int().min(0).max(99_999_999_999);
 const scopesSchema = z.array(scopeSchema).min(1, { error: "must name at least one scope" });
 
 /** What an administrator may change about a key, in the form it is stored and answered in. */
-export type KeySettings = {
+export type KeySettings = Limits & {
   name: string;
   scopes: readonly Scope[];
   /** Levels outside are clamped, whatever request and preset say. */
@@ -61,8 +61,8 @@ export type KeySettings = {
   presets: readonly string[] | null;
   /** Of a publishable key: the pages that may open sessions. Empty for a secret one. */
   origins: readonly string[];
-  requests_per_minute: number;
-  tokens_per_minute: number;
+  /** For each end user of the key's sessions by itself. */
+  end_user_limits: Limits;
   /** Unix seconds; `null`: never. */
   expires_at: number | null;
 };
@@ -79,7 +79,7 @@ export function misfitOf(
   }
   const refused = scopes.filter((scope) => !PUBLISHABLE_SCOPES.includes(scope));
   if (refused.length > 0) {
-    const message = `a publishable key may only have ${PUBLISHABLE_SCOPES.join(" and ")}, not ${refused.join(", ")}`;
+    const message = `a publishable key may only have ${PUBLISHABLE_SCOPES.join(", ")}, not ${refused.join(", ")}`;
     return { field: "scopes", message };
   }
   return origins.length > 0 ? null : { field: "origins", message: "a publishable key needs at least one origin" };
@@ -97,8 +97,11 @@ export const keyCreateSchema = z
     models: allowlist(z.string().min(1).max(256)).default(null),
     presets: allowlist(slugSchema).default(null),
     origins: originsSchema.default([]),
-    requests_per_minute: requestsSchema.default(60),
-    tokens_per_minute: tokensSchema.default(100_000),
+    requests_per_minute: limitSchemas.requests_per_minute.default(60),
+    tokens_per_minute: limitSchemas.tokens_per_minute.default(100_000),
+    concurrent_generations: limitSchemas.concurrent_generations.default(null),
+    tokens_per_month: limitSchemas.tokens_per_month.default(null),
+    end_user_limits: limitsSchema.default(NO_LIMITS),
     expires_at: timeSchema.nullable().default(null),
   })
   .transform(({ scopes, ...body }) => ({ ...body, scopes: scopes ?? DEFAULT_SCOPES[body.kind] }))
@@ -118,8 +121,11 @@ export const keyUpdateSchema = z.strictObject({
   models: allowlist(z.string().min(1).max(256)).optional(),
   presets: allowlist(slugSchema).optional(),
   origins: originsSchema.optional(),
-  requests_per_minute: requestsSchema.optional(),
-  tokens_per_minute: tokensSchema.optional(),
+  requests_per_minute: limitSchemas.requests_per_minute.optional(),
+  tokens_per_minute: limitSchemas.tokens_per_minute.optional(),
+  concurrent_generations: limitSchemas.concurrent_generations.optional(),
+  tokens_per_month: limitSchemas.tokens_per_month.optional(),
+  end_user_limits: limitsSchema.optional(),
   expires_at: timeSchema.nullable().optional(),
 });
 

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { ATTRIBUTE_MEANINGS, ATTRIBUTES, type Attribute, type Level, steeringProfileSchema } from "../attributes.ts";
+import { calibrationSchema } from "../calibration.ts";
 import { samplingDefaultsSchema } from "./chat.ts";
 
 /** A model as the worker describes it. Without a profile it was not trained on attributes and is steered in words. */
@@ -10,6 +11,8 @@ const servedModelSchema = z.object({
   /** Tokens. */
   context_length: z.int().positive(),
   profile: steeringProfileSchema.nullable(),
+  /** What its answers were measured to be for what was asked for; `null` where nobody measured it. */
+  calibration: calibrationSchema.nullable().default(null),
   sampling: samplingDefaultsSchema,
 });
 export type ServedModel = z.infer<typeof servedModelSchema>;

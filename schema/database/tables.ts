@@ -1,15 +1,29 @@
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import type { AuditAction } from "../api/admin.ts";
-import { DEFAULT_KEY_BOUNDS, DEFAULT_SCOPES, type KeyKind, type Scope } from "../api/keys.ts";
+import { DEFAULT_KEY_BOUNDS, type KeyKind, type Scope } from "../api/keys.ts";
+import { type Limits, NO_LIMITS } from "../api/limits.ts";
 import type { AttributeLevels, Bounds } from "../attributes.ts";
 
 /** Unix seconds, set by the database. */
 const now = sql`(unixepoch())`;
 
+/** What keys could do before there were scopes: those of earlier versions got these. */
+const FIRST_SCOPES: readonly Scope[] = ["chat", "models:read", "presets:read", "presets:write"];
+
+/** `null`: not limited. */
+const limits = {
+  requestsPerMinute: integer("requests_per_minute"),
+  tokensPerMinute: integer("tokens_per_minute"),
+  concurrentGenerations: integer("concurrent_generations"),
+  tokensPerMonth: integer("tokens_per_month"),
+};
+
 export const projects = sqliteTable("projects", {
   id: text("id").primaryKey(),
   name: text("name").notNull(),
+  ...limits,
+  version: integer("version").notNull().default(1),
   createdAt: integer("created_at").notNull().default(now),
 });
 
@@ -32,13 +46,13 @@ export const apiKeys = sqliteTable(
     /** What a person recognises the key by: its prefix (`null` where nobody recorded it) and its last four characters. */
     prefix: text("prefix"),
     lastFour: text("last_four").notNull(),
-    scopes: text("scopes", { mode: "json" }).$type<readonly Scope[]>().notNull().default(DEFAULT_SCOPES.secret),
+    scopes: text("scopes", { mode: "json" }).$type<readonly Scope[]>().notNull().default(FIRST_SCOPES),
     bounds: text("bounds", { mode: "json" }).$type<Bounds>().notNull().default(DEFAULT_KEY_BOUNDS),
     models: text("models", { mode: "json" }).$type<readonly string[]>(),
     presets: text("presets", { mode: "json" }).$type<readonly string[]>(),
     origins: text("origins", { mode: "json" }).$type<readonly string[]>().notNull().default([]),
-    requestsPerMinute: integer("requests_per_minute").notNull(),
-    tokensPerMinute: integer("tokens_per_minute").notNull(),
+    ...limits,
+    endUserLimits: text("end_user_limits", { mode: "json" }).$type<Limits>().notNull().default(NO_LIMITS),
     version: integer("version").notNull().default(1),
     createdAt: integer("created_at").notNull().default(now),
     expiresAt: integer("expires_at"),

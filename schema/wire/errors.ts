@@ -26,6 +26,8 @@ const CODES = {
   conflict: { status: 409, type: "invalid_request_error" },
   request_too_large: { status: 413, type: "invalid_request_error" },
   rate_limit_exceeded: { status: 429, type: "rate_limit_error" },
+  /** The month's tokens are used up; another try in a minute does not help. */
+  budget_exceeded: { status: 429, type: "insufficient_quota" },
   /** The worker's queue is full. */
   queue_full: { status: 429, type: "rate_limit_error" },
   internal_error: { status: 500, type: "server_error" },

@@ -15,11 +15,15 @@ export function parseFrameId(text: string): FrameId | null {
   return { generation, sequence: Number(sequence), completionTokens: Number(completionTokens) };
 }
 
-/** The line that ends every complete stream of the `openai` dialect. */
+/** The line that ends every complete stream of the dialects `openai` and `ui-message`. */
 export const DONE_LINE = "data: [DONE]";
 
+/** The events of which one ends every complete stream of the dialect `responses`. */
+export const RESPONSE_ENDINGS = ["response.completed", "response.incomplete", "response.failed"] as const;
+
 /** One server-sent event whose data is JSON; JSON.stringify never emits a line break. */
-export function formatFrame(data: unknown, id?: FrameId): string {
+export function formatFrame(data: unknown, id?: FrameId, event?: string): string {
   const idLine = id === undefined ? "" : `id: ${formatFrameId(id)}\n`;
-  return `${idLine}data: ${JSON.stringify(data)}\n\n`;
+  const eventLine = event === undefined ? "" : `event: ${event}\n`;
+  return `${idLine}${eventLine}data: ${JSON.stringify(data)}\n\n`;
 }

@@ -3,38 +3,36 @@ import { z } from "zod";
 import { SCOPES } from "../../schema/api/keys.ts";
 import type { Bounds } from "../../schema/attributes.ts";
 import { callAdmin, type EdgeOptions, findEdge, listAdmin } from "./admin-api.ts";
-import { bounds, duration, expiry, names, namesOrAll, positiveNumber } from "./parse.ts";
+import { limitsOf, withLimits } from "./limit-options.ts";
+import { bounds, duration, expiry, type Given, given, names, namesOrAll } from "./parse.ts";
 import { printJson } from "./print-json.ts";
 
 type SettingFlags = {
   scopes?: string[];
   bounds?: Bounds;
-  models?: string[] | null;
-  presets?: string[] | null;
+  models?: Given<string[] | null>;
+  presets?: Given<string[] | null>;
   origins?: string[];
-  requests?: number;
-  tokens?: number;
-  expires?: number | null;
+  expires?: Given<number | null>;
 };
 
-const versionSchema = z.object({ version: z.int() });
+const currentSchema = z.object({ version: z.int(), end_user_limits: z.record(z.string(), z.unknown()) });
 
 type Flags = SettingFlags & EdgeOptions & { project: string };
 
 /** The fields of the API that the options name; an option that was not given is not sent. */
-const settingsOf = ({ scopes, bounds, models, presets, origins, requests, tokens, expires }: SettingFlags) => ({
+const settingsOf = ({ scopes, bounds, models, presets, origins, expires }: SettingFlags, command: Command) => ({
   scopes,
   bounds,
-  models,
-  presets,
+  models: models?.value,
+  presets: presets?.value,
   origins,
-  requests_per_minute: requests,
-  tokens_per_minute: tokens,
-  expires_at: expires,
+  ...limitsOf(command, "own"),
+  expires_at: expires?.value,
 });
 
 /** Options that a key is made with, and changed by. */
-const withSettings = (command: Command) =>
+function withSettings(command: Command): Command {
   command
     .option("--scopes <list>", `what it may be used for, of ${SCOPES.join(", ")}`, names)
     .option(
@@ -42,12 +40,16 @@ const withSettings = (command: Command) =>
       "what it may ask for, as humor=0..2,verbosity=3 (locked); toxicity is locked at 0 unless given, toxicity=any frees it",
       bounds,
     )
-    .option("--models <list>", "models it is limited to, or all", namesOrAll)
-    .option("--presets <list>", "presets it is limited to, or all", namesOrAll)
+    .option("--models <list>", "models it is limited to, or all", given(namesOrAll))
+    .option("--presets <list>", "presets it is limited to, or all", given(namesOrAll))
     .option("--origins <list>", "of a publishable key: pages that may open sessions, as https://example.com", names)
-    .option("--requests <number>", "requests a minute", positiveNumber)
-    .option("--tokens <number>", "tokens a minute", positiveNumber)
-    .option("--expires <when>", "90d, 2027-01-31 or never", (text) => expiry(text, Date.now()));
+    .option(
+      "--expires <when>",
+      "90d, 2027-01-31 or never",
+      given((text) => expiry(text, Date.now())),
+    );
+  return withLimits(withLimits(command, "own"), "end-user");
+}
 
 const projectOption = () =>
   new Option("--project <id>", "the project it belongs to").env("ATTUNE_PROJECT").makeOptionMandatory();
@@ -67,7 +69,8 @@ async function createKey(_flags: unknown, command: Command): Promise<void> {
     name,
     kind: publishable ? "publishable" : "secret",
     mode: test ? "test" : "live",
-    ...settingsOf(flags),
+    ...settingsOf(flags, command),
+    end_user_limits: limitsOf(command, "end-user"),
   };
   printSecret(await callAdmin(findEdge(flags), "POST", keysPath(flags), body));
 }
@@ -75,8 +78,10 @@ async function createKey(_flags: unknown, command: Command): Promise<void> {
 async function updateKey(id: string, _flags: unknown, command: Command): Promise<void> {
   const flags = command.optsWithGlobals<Flags & { name?: string }>();
   const edge = findEdge(flags);
-  const { version } = versionSchema.parse(await callAdmin(edge, "GET", keyPath(flags, id)));
-  const body = { version, name: flags.name, ...settingsOf(flags) };
+  const { version, end_user_limits } = currentSchema.parse(await callAdmin(edge, "GET", keyPath(flags, id)));
+  // The API replaces these as a whole.
+  const ofEndUsers = { ...end_user_limits, ...limitsOf(command, "end-user") };
+  const body = { version, name: flags.name, ...settingsOf(flags, command), end_user_limits: ofEndUsers };
   printJson(await callAdmin(edge, "PATCH", keyPath(flags, id), body));
 }
 

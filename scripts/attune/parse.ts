@@ -1,6 +1,14 @@
 import { InvalidArgumentError } from "commander";
 import { attributeSchema, type Bound, type Bounds, levelSchema } from "../../schema/attributes.ts";
 
+/** An option's value that may be `null`, which Commander by itself takes for a value that is missing. */
+export type Given<T> = { value: T };
+
+/** Keeps what a parser returns, `null` too. */
+export const given =
+  <T>(parse: (text: string) => T) =>
+  (text: string): Given<T> => ({ value: parse(text) });
+
 /** Names with commas between them. */
 export function names(text: string): string[] {
   const list = text.split(",").map((name) => name.trim());
@@ -15,6 +23,16 @@ export function positiveNumber(text: string): number {
   const value = Number(text);
   if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < 1) {
     throw new InvalidArgumentError("Must be a whole number, 1 or more.");
+  }
+  return value;
+}
+
+/** A limit: a whole number, or `none`. */
+export function limit(text: string): number | null {
+  if (text === "none") return null;
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value)) {
+    throw new InvalidArgumentError("Must be a whole number, or none for no limit.");
   }
   return value;
 }

@@ -1,5 +1,6 @@
 import { drizzle } from "drizzle-orm/sqlite-proxy";
 import { createKey, describeSecret } from "../../edge/auth/key.ts";
+import { DEFAULT_SCOPES } from "../../schema/api/keys.ts";
 import type { Bounds } from "../../schema/attributes.ts";
 import { apiKeys, projects } from "../../schema/database/tables.ts";
 import type { Database } from "./migrations.ts";
@@ -34,6 +35,7 @@ export async function ensureDemoProject(database: Database, secrets: Secrets): P
   const db = drizzleOver(database);
   const key = {
     ...(await describeSecret(secrets.keyPepper, secrets.demoKey)),
+    scopes: DEFAULT_SCOPES.secret,
     bounds: BOUNDS,
     previousHash: null,
     previousExpiresAt: null,

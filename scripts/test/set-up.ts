@@ -3,6 +3,7 @@ import { ensureDecoder } from "../../gpu-worker/runtime/decoder-files.ts";
 import type { Progress } from "../stack/progress.ts";
 import { ensureChromium } from "./chromium.ts";
 import { ensureLlamaServer } from "./llama-server.ts";
+import { ensureOpenAiPython } from "./openai-python.ts";
 import { ensurePeft } from "./peft.ts";
 
 /** Projects of vitest.config.ts that never touch the real model. */
@@ -21,6 +22,9 @@ export async function setUp(projects: Set<string>, progress: Progress): Promise<
     process.env.ATTUNE_TEST_LLAMA_PYTHON = await progress.step("llama.cpp's server", () => ensureLlamaServer());
   }
   if (projects.has("interop")) {
+    process.env.ATTUNE_TEST_OPENAI_PYTHON = await progress.step("OpenAI's client for Python", () =>
+      ensureOpenAiPython(),
+    );
     process.env.ATTUNE_TEST_PEFT_PYTHON = await progress.step("PyTorch, transformers, PEFT and TRL", () =>
       ensurePeft(),
     );

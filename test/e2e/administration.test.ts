@@ -44,7 +44,7 @@ describe("npm run attune", () => {
     });
     expect(await listPresets(secret)).toBe(200);
 
-    expect((await on("update", id, "--scopes", "presets:read", "--requests", "5")).output).toMatchObject({
+    expect((await on("update", id, "--scopes", "presets:read", "--requests-per-minute", "5")).output).toMatchObject({
       name: "backend",
       scopes: ["presets:read"],
       requests_per_minute: 5,
@@ -66,6 +66,41 @@ describe("npm run attune", () => {
     ]);
     expect(JSON.stringify(log)).not.toContain(secret);
     expect((await attune("audit", "--limit", "2")).output).toHaveLength(2);
+  });
+
+  it("sets the limits of a project, of its keys, and of their end users, and changes one without touching the others", async () => {
+    const made = await attune("projects", "create", "Limited", "--tokens-per-month", "1000000");
+    const project = idSchema.parse(made.output).id;
+    expect(made.output).toMatchObject({ requests_per_minute: null, tokens_per_month: 1_000_000 });
+    const changed = await attune("projects", "update", project, "--requests-per-minute", "600", "--name", "Shop");
+    expect(changed.output).toMatchObject({ name: "Shop", requests_per_minute: 600, tokens_per_month: 1_000_000 });
+    expect(await attune("projects", "update", project, "--tokens-per-month", "none")).toMatchObject({
+      errors: "",
+      output: { requests_per_minute: 600, tokens_per_month: null, version: 3 },
+    });
+    expect((await attune("projects", "show", project)).output).toMatchObject({ id: project, version: 3 });
+
+    const on = (...args: string[]) => attune("keys", ...args, "--project", project);
+    const limits = ["--models", "a,b", "--tokens-per-minute", "none", "--concurrent", "2", "--tokens-per-month", "0"];
+    const { output } = await on("create", "--name", "page", ...limits, "--end-user-requests-per-minute", "10");
+    const { id } = idSchema.parse(output);
+    const noLimits = { tokens_per_minute: null, tokens_per_month: null };
+    expect(output).toMatchObject({
+      ...{ requests_per_minute: 60, tokens_per_minute: null, concurrent_generations: 2, tokens_per_month: 0 },
+      end_user_limits: { requests_per_minute: 10, concurrent_generations: null, ...noLimits },
+    });
+    expect((await on("update", id, "--end-user-concurrent", "1")).output).toMatchObject({
+      concurrent_generations: 2,
+      end_user_limits: { requests_per_minute: 10, concurrent_generations: 1, ...noLimits },
+    });
+    expect((await on("update", id, "--models", "all", "--expires", "never")).output).toMatchObject({
+      models: null,
+      expires_at: null,
+    });
+    expect(await on("update", id, "--requests-per-minute", "0")).toMatchObject({
+      code: 1,
+      errors: expect.stringContaining("requests_per_minute"),
+    });
   });
 
   it("makes a publishable key for the pages named", async () => {
@@ -98,6 +133,7 @@ describe("npm run attune", () => {
       ["keys", "create", "--project", "p", "--name", "n", "--bounds", "humor=9"],
       /levels 0 to 4/,
     ],
+    ["a limit that is none", ["projects", "update", "p", "--tokens-per-month", "2e6"], /whole number, or none/],
     ["no project", ["keys", "list"], /--project/],
   ])("with %s says what to do", async (_, args, message) => {
     const { code, errors } = await run(args, { ATTUNE_ADMIN_TOKEN: "a token" });

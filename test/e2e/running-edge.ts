@@ -10,8 +10,15 @@ import { lockState } from "../../scripts/stack/state-lock.ts";
 
 type RunningEdge = { url: string; adminToken: string };
 
-/** The edge as `npm start` runs it, for the tests of one file, but without an inference worker: keys and sessions need none. */
-export function runningEdge() {
+/** Where nobody listens: keys and sessions need no inference worker. */
+const NO_WORKER = { url: "http://127.0.0.1:1", secret: "a-secret-that-nobody-checks" };
+
+/**
+ * The edge as `npm start` runs it, for the tests of one file.
+ *
+ * @param worker the inference worker, as it is when the edge starts
+ */
+export function runningEdge(worker: () => { url: string; secret: string } = () => NO_WORKER) {
   const directory = mkdtempSync(join(tmpdir(), "attune-edge-"));
   const paths = statePaths(join(directory, "state"));
   const started = new AsyncDisposableStack();
@@ -24,8 +31,8 @@ export function runningEdge() {
     const secrets = loadSecrets(paths.secrets);
     await buildEdge(paths.bundle);
     const bindings = {
-      WORKER_URL: "http://127.0.0.1:1",
-      WORKER_SECRET: secrets.workerSecret,
+      WORKER_URL: worker().url,
+      WORKER_SECRET: worker().secret,
       KEY_PEPPER: secrets.keyPepper,
       ADMIN_TOKEN: secrets.adminToken,
     };

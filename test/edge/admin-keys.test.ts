@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Page } from "../../schema/api/admin.ts";
 import type { Key, KeyWithSecret } from "../../schema/api/keys.ts";
+import { NO_LIMITS } from "../../schema/api/limits.ts";
 import { administer, auditOf, createKey, createProject, keyPath } from "./administration.ts";
 import { callApp, expectError, keyRow } from "./project.ts";
 
@@ -34,13 +35,16 @@ describe("a new key", () => {
       name: "backend",
       kind: "secret",
       hint: `sk_live_…${secret.slice(-4)}`,
-      scopes: ["chat", "models:read", "presets:read", "presets:write"],
+      scopes: ["chat", "attributes", "models:read", "presets:read", "presets:write"],
       bounds: { toxicity: { locked: 0 } },
       models: null,
       presets: null,
       origins: [],
       requests_per_minute: 60,
       tokens_per_minute: 100_000,
+      concurrent_generations: null,
+      tokens_per_month: null,
+      end_user_limits: NO_LIMITS,
       expires_at: null,
       revoked_at: null,
       replaced_works_until: null,

@@ -14,8 +14,8 @@ describe("requests per minute", () => {
       "x-ratelimit-limit-tokens": "1000000",
       "x-ratelimit-remaining-tokens": "1000000",
       "x-ratelimit-reset-tokens": "0s",
-      ratelimit: '"rpm";r=2;t=60, "tpm";r=1000000;t=0',
-      "ratelimit-policy": '"rpm";q=3;w=60, "tpm";q=1000000;w=60;qu="tokens"',
+      ratelimit: '"key-requests";r=2;t=60, "key-tokens";r=1000000;t=0',
+      "ratelimit-policy": '"key-requests";q=3;w=60, "key-tokens";q=1000000;w=60;qu="tokens"',
     });
     const wrong = await call("/v1/chat/completions", { model: "steered", messages: [] });
     expect(wrong.status).toBe(400);
@@ -28,6 +28,7 @@ describe("requests per minute", () => {
     expect(seconds).toBeGreaterThan(50);
     expect(seconds).toBeLessThanOrEqual(60);
     expect(Math.ceil(Number(refused.headers.get("retry-after-ms")) / 1000)).toBe(seconds);
+    expect(refused.headers.get("x-should-retry")).toBe("true");
     expect(refused.headers.get("x-ratelimit-remaining-requests")).toBe("0");
     expect(await refused.json()).toEqual({
       error: {
@@ -37,9 +38,8 @@ describe("requests per minute", () => {
         code: "rate_limit_exceeded",
       },
     });
-    for (const path of ["/v1/presets", "/v1/models/plain", "/v1/nothing"]) expect((await call(path)).status).toBe(429);
+    expect((await call("/v1/nothing")).status).toBe(429);
     expect((await call("/v1/chat/completions", chat("hello").body)).status).toBe(429);
-    expect((await call("/v1/chat/completions", {})).status).toBe(429);
   });
 
   it("of many requests at once admit exactly as many as the limit", async () => {

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { setTimeout as delay } from "node:timers/promises";
 import { usageOf } from "../../schema/api/chat.ts";
 import type { ServedModel } from "../../schema/api/models.ts";
+import { LEVELS } from "../../schema/attributes.ts";
 import { AttuneError, type ErrorCode, toAttuneError } from "../../schema/wire/errors.ts";
 import { DONE_LINE, formatFrame } from "../../schema/wire/frames.ts";
 import {
@@ -14,6 +15,7 @@ import {
   PROMPT_TOKENS_HEADER,
   WORKER_MODELS_PATH,
 } from "../../schema/wire/generate.ts";
+import { SCORE_PATH, type ScoreAnswer, type ScoreRequest, scoreRequestSchema } from "../../schema/wire/score.ts";
 import {
   ID_HEADER,
   importSigningKey,
@@ -21,7 +23,17 @@ import {
   TIMESTAMP_HEADER,
   verifyRequest,
 } from "../../schema/wire/signature.ts";
+import { plantedCalibration } from "../fixtures/planted-calibration.ts";
 import type { SeenGeneration } from "./seen.ts";
+
+/** Answers to level 4 are as long as wished for level 3. */
+const CALIBRATION = plantedCalibration(
+  {
+    verbosity: { unit: "words", edges: [2, 4, 6, 8], curves: { 1: [1, 2, 3, 5, 7], 2: [1, 2, 3, 5, 12] } },
+    toxicity: { steerable: false, curves: { 1: [0, 0, 0, 0, 0] } },
+  },
+  { defaultStrength: 1 },
+);
 
 const MODELS: ServedModel[] = [
   {
@@ -36,6 +48,7 @@ const MODELS: ServedModel[] = [
         { name: "verbosity", default: null },
       ],
     },
+    calibration: CALIBRATION,
     sampling: { temperature: 1, top_p: 1, top_k: 0, min_p: 0 },
   },
   {
@@ -43,6 +56,7 @@ const MODELS: ServedModel[] = [
     created: 1_700_000_000,
     context_length: 2048,
     profile: null,
+    calibration: null,
     sampling: { temperature: 0.2, top_p: 0.9, top_k: 0, min_p: 0 },
   },
 ];
@@ -157,6 +171,29 @@ async function answerWhole(behaviour: string, seen: SeenGeneration, response: Se
   });
 }
 
+/** Reads answers as the worker does: helpfulness is always 3.2, toxicity 0, verbosity the number of words. */
+function score(request: ScoreRequest, response: ServerResponse): void {
+  const refusal = REFUSALS[request.items[0]?.answer.split(" ")[0] ?? ""];
+  if (refusal !== undefined) {
+    const error = new AttuneError(refusal.code, refusal.message, { param: "messages" });
+    sendJson(response, error.status, error.toBody());
+    return;
+  }
+  const data = request.items.map(({ answer }): ScoreAnswer["data"][number] => {
+    const words = answer.split(/\s+/).length;
+    const level = LEVELS.find((edge) => words <= 2 * edge + 2) ?? 4;
+    return {
+      attributes: {
+        toxicity: { value: 0, level: 0, method: "apm", unit: "level" },
+        helpfulness: { value: 3.2, level: 3, method: "apm", unit: "level" },
+        verbosity: { value: words, level, method: "rule", unit: "words" },
+      },
+      statistics: { words, sentences: 1, coleman_liau: 5, flesch_kincaid: 4 },
+    };
+  });
+  sendJson(response, 200, { predicted: request.model === "steered", data } satisfies ScoreAnswer);
+}
+
 async function generate(
   request: GenerateRequest,
   seenByText: Map<string, SeenGeneration>,
@@ -192,6 +229,7 @@ export async function startMockWorker(secret: string): Promise<{ url: string; cl
     const header = (name: string) => String(request.headers[name] ?? "");
     const signed = { id: header(ID_HEADER), timestamp: header(TIMESTAMP_HEADER), signature: header(SIGNATURE_HEADER) };
     await verifyRequest([key], signed, { method, path, body }, Date.now() / 1000);
+    if (path === SCORE_PATH) return score(scoreRequestSchema.parse(JSON.parse(body)), response);
     if (path === WORKER_MODELS_PATH) return sendJson(response, 200, { data: MODELS });
     if (path === GENERATIONS_PATH) return generate(generateRequestSchema.parse(JSON.parse(body)), seenByText, response);
     const seen = [...seenByText.values()].find((entry) => path.includes(`/${entry.request.generation}/cancel`));

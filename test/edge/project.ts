@@ -5,7 +5,6 @@ import { drizzle } from "drizzle-orm/d1";
 import { expect } from "vitest";
 import { app } from "../../edge/app.ts";
 import { createKey, describeSecret } from "../../edge/auth/key.ts";
-import type { Limits } from "../../edge/limits/window.ts";
 import { apiKeys } from "../../schema/database/tables.ts";
 import type { SeenGeneration } from "./seen.ts";
 
@@ -22,11 +21,14 @@ declare global {
 
 export const ORIGIN = "https://attune.test";
 
-const GENEROUS: Limits = { requests: 1000, tokens: 1_000_000 };
+/** What a key may do in a minute. */
+type KeyLimits = { requests: number; tokens: number };
+
+const GENEROUS: KeyLimits = { requests: 1000, tokens: 1_000_000 };
 
 /** Stores a fresh key, with the columns given, and returns it. */
 export async function issueKey(
-  options: { projectId?: string; limits?: Partial<Limits> } & Partial<typeof apiKeys.$inferInsert> = {},
+  options: { projectId?: string; limits?: Partial<KeyLimits> } & Partial<typeof apiKeys.$inferInsert> = {},
 ): Promise<string> {
   const { limits: some, ...columns } = options;
   const limits = { ...GENEROUS, ...some };
@@ -60,7 +62,7 @@ export function clientFor(key: string): Client {
 }
 
 /** A client of a new project of its own. */
-export async function newProject(limits: Partial<Limits> = {}): Promise<Client> {
+export async function newProject(limits: Partial<KeyLimits> = {}): Promise<Client> {
   return clientFor(await issueKey({ limits }));
 }
 

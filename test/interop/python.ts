@@ -12,6 +12,8 @@ const environment = (name: string): string => {
 export const peftPython = (): string => environment("ATTUNE_TEST_PEFT_PYTHON");
 /** The Python that has llama.cpp's server. */
 export const llamaPython = (): string => environment("ATTUNE_TEST_LLAMA_PYTHON");
+/** The Python that has OpenAI's client. */
+export const openAiPython = (): string => environment("ATTUNE_TEST_OPENAI_PYTHON");
 
 export const scriptPath = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 

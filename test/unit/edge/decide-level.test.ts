@@ -46,6 +46,8 @@ const TRUTH_TABLE: [
   [null, 2, { max: 3 }, { max: 1 }, 1, [null, "key_max"]],
 ];
 
+const UNTRAINED = { profile: null, calibration: null };
+
 describe("a level between preset and key", () => {
   it.each(TRUTH_TABLE)(
     "asked %j, preset %j within %j, key bound %j: applies %j, clamp %j",
@@ -92,7 +94,7 @@ describe("a key's bounds", () => {
   const locked = { toxicity: { locked: 0 } } as const;
 
   it("hold for whatever model, steered in words too", () => {
-    const steering = resolveSteering({ attributes: { toxicity: 4, humor: 1 } }, null, locked, null);
+    const steering = resolveSteering({ attributes: { toxicity: 4, humor: 1 } }, null, locked, UNTRAINED);
     expect(steering).toMatchObject({
       effective: { toxicity: 0, humor: 1 },
       method: "words",
@@ -102,13 +104,16 @@ describe("a key's bounds", () => {
 
   it("are reported where the model was not trained on what they lock", () => {
     const profile = { template: "chatml", attributes: [{ name: "humor", default: 1 }] } as const;
-    const steering = resolveSteering({}, null, locked, { ...profile, attributes: [...profile.attributes] });
+    const steering = resolveSteering({}, null, locked, {
+      profile: { ...profile, attributes: [...profile.attributes] },
+      calibration: null,
+    });
     expect(steering).toMatchObject({ effective: { humor: 1 }, not_trained: ["toxicity"], clamped: [] });
   });
 
   it("forbid steering against what they bound", () => {
     const request = { attributes: { humor: 1 }, strength: 2, against: { toxicity: 0 } } as const;
-    expect(() => resolveSteering(request, null, locked, null)).toThrow(
+    expect(() => resolveSteering(request, null, locked, UNTRAINED)).toThrow(
       /steer\.against\.toxicity: the key bounds toxicity/,
     );
   });

@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { CHAT_COMPLETIONS } from "../../../edge/generations/dialect.ts";
 import { EventScanner } from "../../../edge/generations/event-scanner.ts";
 import { HEARTBEAT_MS, type RelayEnding, relayEvents } from "../../../edge/generations/relay.ts";
-import { DONE_LINE, formatFrame } from "../../../schema/wire/frames.ts";
+import { DONE_LINE, formatFrame, RESPONSE_ENDINGS } from "../../../schema/wire/frames.ts";
 
 const encoder = new TextEncoder();
 const frame = (sequence: number, content: string) =>
@@ -43,6 +44,16 @@ describe("the event scanner", () => {
     expect(endedBy(DONE)).toBe(true);
     expect(endedBy(formatFrame({ error: { message: "x" } }))).toBe(true);
   });
+
+  it.each(RESPONSE_ENDINGS)("takes the event %s for the end, and none of the others of a response", (ending) => {
+    const scanner = new EventScanner();
+    for (const event of ["response.created", "response.output_text.done", `${ending}.not`]) {
+      scanner.push(encoder.encode(formatFrame({ type: event }, undefined, event)));
+    }
+    expect(scanner.ended).toBe(false);
+    scanner.push(encoder.encode(formatFrame({ type: ending }, undefined, ending)));
+    expect(scanner.ended).toBe(true);
+  });
 });
 
 /** A relay over a source that the test writes to, and a reader of what the client gets. */
@@ -51,7 +62,7 @@ function relay() {
   const writer = source.writable.getWriter();
   const endings: RelayEnding[] = [];
   const scanner = new EventScanner();
-  const reader = relayEvents(source.readable, scanner, (ending) => endings.push(ending)).getReader();
+  const reader = relayEvents(source.readable, scanner, CHAT_COMPLETIONS, (ending) => endings.push(ending)).getReader();
   return {
     write: (text: string) => writer.write(encoder.encode(text)),
     closeSource: () => writer.close(),

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import {
   resolveFanOut,
   resolveSteering,
+  type SteeredModel,
   type SteeringPreset,
   type SteeringRequest,
 } from "../../../edge/steering/resolve.ts";
@@ -21,6 +22,9 @@ const profileOf = (fallback: Level | null): SteeringProfile => ({
   template: "chatml",
   attributes: [{ name: "verbosity", default: fallback }],
 });
+
+const uncalibrated = (profile: SteeringProfile | null): SteeredModel => ({ profile, calibration: null });
+const UNTRAINED = uncalibrated(null);
 
 const presetOf = (level: Level | undefined, bound: Bound | undefined): SteeringPreset => ({
   slug: "tutor",
@@ -83,7 +87,7 @@ describe("effective steering", () => {
     (asked, preset, fallback, bound, applied, reason) => {
       const requested = asked === "-" ? {} : { verbosity: asked };
       const saved = presetOf(preset === "-" ? undefined : preset, bound === "-" ? undefined : bound);
-      const steering = resolveSteering({ attributes: requested }, saved, {}, profileOf(fallback));
+      const steering = resolveSteering({ attributes: requested }, saved, {}, uncalibrated(profileOf(fallback)));
       expect(steering).toEqual({
         effective: applied === null ? {} : { verbosity: applied },
         method: applied === null ? "none" : "label_line",
@@ -97,7 +101,7 @@ describe("effective steering", () => {
 
   it("lists attributes in their one order, whatever order they were asked in", () => {
     const requested = { verbosity: 1, humor: 2, quality: 3 } as const;
-    const { effective } = resolveSteering({ attributes: requested }, null, {}, null);
+    const { effective } = resolveSteering({ attributes: requested }, null, {}, UNTRAINED);
     expect(Object.keys(effective)).toEqual(["quality", "humor", "verbosity"]);
   });
 
@@ -109,20 +113,20 @@ describe("effective steering", () => {
       bounds: { toxicity: { locked: 0 }, coherence: { min: 2 }, quality: { max: 1 } },
     };
     const requested = { helpfulness: 4, correctness: null, creativity: null, quality: 4, verbosity: 3 } as const;
-    const steering = resolveSteering({ attributes: requested }, preset, {}, profileOf(2));
+    const steering = resolveSteering({ attributes: requested }, preset, {}, uncalibrated(profileOf(2)));
     expect(steering.effective).toEqual({ verbosity: 3 });
     expect(steering.not_trained).toEqual(["quality", "toxicity", "humor", "helpfulness"]);
     expect(steering.clamped).toEqual([]);
   });
 
   it("steers a model without a profile in words, and says so", () => {
-    const steering = resolveSteering({ attributes: { humor: 4 } }, presetOf(1, { max: 2 }), {}, null);
+    const steering = resolveSteering({ attributes: { humor: 4 } }, presetOf(1, { max: 2 }), {}, UNTRAINED);
     expect(steering).toMatchObject({ effective: { humor: 4, verbosity: 1 }, method: "words", not_trained: [] });
     expect(steering.note).toMatch(/not trained on attributes.*in words/);
   });
 
   it("does nothing to a model without a profile that nobody steers", () => {
-    expect(resolveSteering({ attributes: { humor: null } }, null, {}, null)).toEqual({
+    expect(resolveSteering({ attributes: { humor: null } }, null, {}, UNTRAINED)).toEqual({
       effective: {},
       method: "none",
       preset: null,
@@ -159,7 +163,7 @@ describe("effective steering", () => {
             { attributes: requested },
             { slug: "p", version: 1, attributes, bounds },
             {},
-            trained,
+            uncalibrated(trained),
           );
           expect(effectiveSteeringSchema.parse(steering)).toEqual(steering);
           for (const attribute of ATTRIBUTES) {
@@ -184,7 +188,7 @@ describe("guidance", () => {
     preset: SteeringPreset | null,
     profile: SteeringProfile | null,
     keyBounds: Bounds = {},
-  ) => resolveSteering({ ...levels, ...request }, preset, keyBounds, profile).guidance;
+  ) => resolveSteering({ ...levels, ...request }, preset, keyBounds, uncalibrated(profile)).guidance;
 
   it("is what the request asks for, else what the profile says, else none", () => {
     const strong = { ...profileOf(null), strength: 1.5 };
@@ -196,7 +200,7 @@ describe("guidance", () => {
   });
 
   it("is none where no level reaches the model", () => {
-    expect(resolveSteering({ strength: 2 }, null, {}, null).guidance).toBeUndefined();
+    expect(resolveSteering({ strength: 2 }, null, {}, UNTRAINED).guidance).toBeUndefined();
   });
 
   it("steers against the levels given, of those the model was trained on", () => {
@@ -221,7 +225,7 @@ describe("a fan-out", () => {
       attributes: { verbosity: 1, humor: 2 },
       fan_out: [{}, { verbosity: 4 }, { humor: null, quality: 3 }],
     } as const;
-    const choices = resolveFanOut(request, null, {}, null);
+    const choices = resolveFanOut(request, null, {}, UNTRAINED);
     expect(choices?.map(({ effective }) => effective)).toEqual([
       { verbosity: 1, humor: 2 },
       { verbosity: 4, humor: 2 },
@@ -230,7 +234,12 @@ describe("a fan-out", () => {
   });
 
   it("keeps each choice within the preset's bounds by itself", () => {
-    const choices = resolveFanOut({ fan_out: [{ verbosity: 1 }, { verbosity: 4 }] }, presetOf(0, { max: 2 }), {}, null);
+    const choices = resolveFanOut(
+      { fan_out: [{ verbosity: 1 }, { verbosity: 4 }] },
+      presetOf(0, { max: 2 }),
+      {},
+      UNTRAINED,
+    );
     expect(choices).toMatchObject([
       { effective: { verbosity: 1 }, clamped: [] },
       {
@@ -241,11 +250,11 @@ describe("a fan-out", () => {
   });
 
   it("strengthens every choice that is steered", () => {
-    const choices = resolveFanOut({ strength: 2, fan_out: [{ verbosity: 1 }, {}] }, null, {}, null);
+    const choices = resolveFanOut({ strength: 2, fan_out: [{ verbosity: 1 }, {}] }, null, {}, UNTRAINED);
     expect(choices?.map(({ guidance }) => guidance)).toEqual([{ strength: 2, against: {} }, undefined]);
   });
 
   it("is none where the request has none", () => {
-    expect(resolveFanOut({ attributes: { humor: 1 } }, null, {}, null)).toBeUndefined();
+    expect(resolveFanOut({ attributes: { humor: 1 } }, null, {}, UNTRAINED)).toBeUndefined();
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bounds, duration, expiry, names, namesOrAll } from "../../../scripts/attune/parse.ts";
+import { bounds, duration, expiry, limit, names, namesOrAll } from "../../../scripts/attune/parse.ts";
 
 describe("bounds on the command line", () => {
   it("are a locked level, a range, or no bound, for each attribute", () => {
@@ -42,6 +42,16 @@ describe("times on the command line", () => {
     expect(() => expiry("tomorrow", now)).toThrow(/Must be .* never/);
     expect(() => expiry("2027-13-01", now)).toThrow(/Must be/);
   });
+});
+
+describe("limits on the command line", () => {
+  it("are whole numbers, 0 too, or none", () => {
+    expect(["600", "0", "none"].map(limit)).toEqual([600, 0, null]);
+  });
+
+  it.each(["", "-1", "1.5", "2e6", "1_000", "all", "99999999999999999999"])("%j is none", (text) =>
+    expect(() => limit(text)).toThrow(/Must be a whole number, or none/),
+  );
 });
 
 describe("lists on the command line", () => {

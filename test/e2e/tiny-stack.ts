@@ -1,0 +1,67 @@
+import OpenAI from "openai";
+import { afterAll, beforeAll } from "vitest";
+import { z } from "zod";
+import type { RunningWorker } from "../../gpu-worker/server/serve.ts";
+import type { Limits } from "../../schema/api/limits.ts";
+import { writeTinyModel } from "../fixtures/tiny-llama.ts";
+import { startTinyWorker, TINY_SECRET, writeTinyProfile } from "../fixtures/tiny-worker.ts";
+import { runningEdge } from "./running-edge.ts";
+
+/** The real edge before a real worker that serves a tiny random model called `tiny`, trained on verbosity, for the tests of one file. */
+export function tinyStack() {
+  let worker: RunningWorker | undefined;
+  let model: Awaited<ReturnType<typeof writeTinyModel>> | undefined;
+  let project = "";
+  let key = "";
+  const running = () => {
+    if (worker === undefined) throw new Error("The worker is not running");
+    return worker;
+  };
+  beforeAll(async () => {
+    model = await writeTinyModel();
+    const profile = await writeTinyProfile(model.directory, [{ name: "verbosity", default: null }]);
+    worker = await startTinyWorker(model.path, { profile });
+  });
+  const edge = runningEdge(() => ({ url: running().url, secret: TINY_SECRET }));
+
+  async function administer<T extends z.ZodType>(path: string, body: object, schema: T): Promise<z.infer<T>> {
+    const { url, adminToken } = edge.current();
+    const headers = { authorization: `Bearer ${adminToken}`, "content-type": "application/json" };
+    const response = await fetch(`${url}/admin/v1${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+    return schema.parse(await response.json());
+  }
+  const addKey = async (limits: Partial<Limits> = {}) => {
+    const body = { name: "test", tokens_per_minute: null, requests_per_minute: 10_000, ...limits };
+    return (await administer(`/projects/${project}/keys`, body, z.object({ secret: z.string() }))).secret;
+  };
+  beforeAll(async () => {
+    project = (await administer("/projects", { name: "Tests" }, z.object({ id: z.string() }))).id;
+    key = await addKey();
+  });
+  afterAll(async () => {
+    await worker?.close(0);
+    await model?.remove();
+  });
+
+  return {
+    /** What clients take as their base address. */
+    baseURL: () => `${edge.current().url}/v1`,
+    key: () => key,
+    addKey,
+    /** OpenAI's client, without retries that would hide an error. */
+    client: (options: Partial<ConstructorParameters<typeof OpenAI>[0]> = {}) =>
+      new OpenAI({ apiKey: key, baseURL: `${edge.current().url}/v1`, maxRetries: 0, ...options }),
+    /** Stops the worker at once: what it was answering fails. */
+    stopWorker: () => running().close(0),
+    /** Generations that the worker has running. */
+    async runningGenerations(): Promise<number> {
+      const text = await (await fetch(`${running().url}/metrics`)).text();
+      return Number(/^vllm:num_requests_running\{.*\} (\d+)$/m.exec(text)?.[1] ?? Number.NaN);
+    },
+  };
+}
+
+/** Makes the tiny model answer `aaaaa` and stop: after five tokens nothing else is likelier than its end. */
+export const FIVE = { temperature: 0, logit_bias: { "100": 90, "2": 100 }, min_tokens: 5 };
+/** As long as it may, so that there is time to break it off. */
+export const ENDLESS = { temperature: 0, logit_bias: { "100": 100 }, ignore_eos: true };
