@@ -106,7 +106,7 @@ export class Generations {
       return;
     }
     const { engine, grammars } = prepared;
-    const measurements = this.#measurementsOf(request, host, left.signal);
+    const measurements = this.#measurementsOf(request, host, left.signal, scheduling.deadline);
     const listener: ChoicesListener = {
       onStarted: () => this.#log.run(request.generation),
       onText: (index, text, completionTokens, logprobs) => {
@@ -153,15 +153,20 @@ export class Generations {
   }
 
   /** What has the answers measured; `null` where that was not asked for. Measuring is part of what the deadline is for. */
-  #measurementsOf(request: GenerateRequest, host: ModelHost, left: AbortSignal): ChoiceMeasurements | null {
-    const { measure, messages, deadline_ms, generation } = request;
+  #measurementsOf(
+    request: GenerateRequest,
+    host: ModelHost,
+    left: AbortSignal,
+    deadline = Number.POSITIVE_INFINITY,
+  ): ChoiceMeasurements | null {
+    const { measure, messages, generation } = request;
     if (measure !== true) return null;
-    const deadline = deadline_ms === undefined ? [] : [AbortSignal.timeout(deadline_ms)];
-    const ends = [left, this.#stopping.signal, ...deadline];
     return new ChoiceMeasurements(
       choicesOf(request).length,
       async (answer) => {
-        const signal = AbortSignal.any([...ends, AbortSignal.timeout(MEASURE_MS)]);
+        const time = Math.min(MEASURE_MS, deadline - monotonicNow());
+        if (time <= 0) throw new DOMException("The deadline has come", "TimeoutError");
+        const signal = AbortSignal.any([left, this.#stopping.signal, AbortSignal.timeout(Math.ceil(time))]);
         const [scored] = await this.#measurer.measure([{ messages, answer }], host.model.profile, signal);
         host.metrics.measured("measured");
         return scored?.attributes ?? {};

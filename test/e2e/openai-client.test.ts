@@ -228,11 +228,11 @@ describe("a chat completion, by the openai client", () => {
       return fetch(...args);
     };
     const client = stack.client({ apiKey, maxRetries: 5, fetch: counting });
-    for (const work of [
-      client.chat.completions.create({ ...chatBody(), stream: false }),
-      client.responses.create({ ...responseBody(), stream: false }),
+    for (const ask of [
+      () => client.chat.completions.create({ ...chatBody(), stream: false }),
+      () => client.responses.create({ ...responseBody(), stream: false }),
     ]) {
-      const error = await failure(work);
+      const error = await failure(ask());
       expect(error).toBeInstanceOf(RateLimitError);
       expect(error.code).toBe("budget_exceeded");
     }
