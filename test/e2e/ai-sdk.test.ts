@@ -180,7 +180,7 @@ describe("useChat's transport", () => {
   it("keeps what was written when it is stopped, and frees its row", async () => {
     const chat = new TestChat(asking({ ...ENDLESS, min_tokens: 0, max_tokens: 400 }));
     const sending = chat.sendMessage({ text: "hello" });
-    await expect.poll(() => chat.lastText()).toMatch(/^a+$/);
+    await expect.poll(() => chat.lastText(), { interval: 1 }).toMatch(/^a+$/);
     await chat.stop();
     await sending;
     expect(chat.status).toBe("ready");
@@ -190,7 +190,8 @@ describe("useChat's transport", () => {
   it("hears of a worker that stops half-way, and keeps what was written", async () => {
     const chat = new TestChat(asking({ ...ENDLESS, min_tokens: 0, max_tokens: 400 }));
     const sending = chat.sendMessage({ text: "hello" });
-    await expect.poll(() => chat.lastText()).toMatch(/^a+$/);
+    // The whole answer takes the tiny model some hundred milliseconds.
+    await expect.poll(() => chat.lastText(), { interval: 1 }).toMatch(/^a+$/);
     await stack.stopWorker();
     await sending;
     expect(chat.status).toBe("error");
