@@ -1,23 +1,14 @@
 import type { Scope } from "../../schema/api/keys.ts";
-import type { Limits } from "../../schema/api/limits.ts";
-import type { Bounds } from "../../schema/attributes.ts";
 import { AttuneError } from "../../schema/wire/errors.ts";
 import type { ModelAddress } from "../steering/address.ts";
 import type { ApiKey } from "./store.ts";
 
 /** Who asks, and what it may do. */
-export type Principal = {
-  projectId: string;
+export type Principal = Pick<
+  ApiKey,
+  "projectId" | "limits" | "projectLimits" | "endUserLimits" | "scopes" | "bounds" | "models" | "presets"
+> & {
   keyId: string;
-  limits: Limits;
-  projectLimits: Limits;
-  /** Of each end user of the key's sessions. */
-  endUserLimits: Limits;
-  scopes: readonly Scope[];
-  bounds: Bounds;
-  /** `null`: all of them. */
-  models: readonly string[] | null;
-  presets: readonly string[] | null;
   /** `null` where it is a key itself that asks, and not a session opened with one. */
   session: Session | null;
 };

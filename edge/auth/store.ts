@@ -15,9 +15,11 @@ export type ApiKey = {
   kind: KeyKind;
   limits: Limits;
   projectLimits: Limits;
+  /** Of each end user of the key's sessions. */
   endUserLimits: Limits;
   scopes: readonly Scope[];
   bounds: Bounds;
+  /** `null`: all of them; so for presets. */
   models: readonly string[] | null;
   presets: readonly string[] | null;
   origins: readonly string[];

@@ -27,7 +27,7 @@ const predictedAttributeSchema = z.strictObject({
 
 /** What an attribute prediction model is: stored with it, as `apm.json`. */
 const attributeModelSchema = z.strictObject({
-  version: z.literal(1),
+  version: z.literal(2, { error: "is of another version: train the model again" }),
   /** In the order of the head's rows. */
   attributes: z.array(predictedAttributeSchema).min(1),
   text: attributeTextSchema,

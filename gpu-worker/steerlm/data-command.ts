@@ -9,6 +9,7 @@ import type { LeftOutReason } from "./datasets/outcome.ts";
 import { counted, readAll, tallyText } from "./datasets/reading.ts";
 import { DEFAULT_PARTS, type Duplicate, DuplicateFinder, type Part, partOfConversation } from "./datasets/split.ts";
 import { toTrl } from "./datasets/trl.ts";
+import { Interruption } from "./interruption.ts";
 import {
   type DropoutFlags,
   type ReadingFlags,
@@ -46,80 +47,68 @@ function parts(text: string): Part[] {
   return read;
 }
 
-/** Runs `work`, which a signal ends in an orderly way; after a second one the process ends at once. */
-async function interruptibly<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const interrupted = new AbortController();
-  const stop = () => interrupted.abort(new Error("Interrupted. Nothing was written."));
-  process.once("SIGINT", stop);
-  process.once("SIGTERM", stop);
-  try {
-    return await work(interrupted.signal);
-  } finally {
-    process.off("SIGINT", stop);
-    process.off("SIGTERM", stop);
-  }
-}
+const NOTHING_WRITTEN = "Interrupted. Nothing was written.";
 
 async function describeFiles(files: string[], flags: ReadingFlags & { json: boolean }): Promise<void> {
-  await interruptibly(async (signal) => {
-    const describer = new Describer();
-    const tally = await readAll(await readingOf(files, flags, signal), (conversation) => describer.add(conversation));
-    const { description } = describer;
-    if (!flags.json) {
-      console.log(descriptionText(description));
-      console.error(`\nRead ${tallyText(tally)}.`);
-      return;
-    }
-    const left_out = Object.fromEntries(tally.leftOut);
-    console.log(JSON.stringify({ ...description, left_out, bad_rows: tally.badRows }, null, 2));
-  });
+  using interruption = new Interruption(NOTHING_WRITTEN);
+  const { signal } = interruption;
+  const describer = new Describer();
+  const tally = await readAll(await readingOf(files, flags, signal), (conversation) => describer.add(conversation));
+  const { description } = describer;
+  if (!flags.json) {
+    console.log(descriptionText(description));
+    console.error(`\nRead ${tallyText(tally)}.`);
+    return;
+  }
+  const left_out = Object.fromEntries(tally.leftOut);
+  console.log(JSON.stringify({ ...description, left_out, bad_rows: tally.badRows }, null, 2));
 }
 
 async function convertFiles(
   files: string[],
   flags: ReadingFlags & DropoutFlags & { to: Target; out: string },
 ): Promise<void> {
-  await interruptibly(async (signal) => {
-    const reading = await readingOf(files, flags, signal);
-    const file = await JsonLinesFile.create(flags.out);
-    try {
-      const tally = await readAll(reading, async (conversation, leaveOut) => {
-        if (lacksAnswer(conversation, flags.to)) leaveOut(UNANSWERED);
-        else await file.write(WRITERS[flags.to](conversation));
-      });
-      await file.commit();
-      console.error(`Read ${tallyText(tally)}.\nWrote ${counted(file.lines, "row")} to ${file.path}.`);
-    } finally {
-      await file.discard();
-    }
-  });
+  using interruption = new Interruption(NOTHING_WRITTEN);
+  const { signal } = interruption;
+  const reading = await readingOf(files, flags, signal);
+  const file = await JsonLinesFile.create(flags.out);
+  try {
+    const tally = await readAll(reading, async (conversation, leaveOut) => {
+      if (lacksAnswer(conversation, flags.to)) leaveOut(UNANSWERED);
+      else await file.write(WRITERS[flags.to](conversation));
+    });
+    await file.commit();
+    console.error(`Read ${tallyText(tally)}.\nWrote ${counted(file.lines, "row")} to ${file.path}.`);
+  } finally {
+    await file.discard();
+  }
 }
 
 type SplitFlags = ReadingFlags & { to: Target; outDir: string; parts: Part[]; seed?: string };
 
 async function splitFiles(names: string[], { seed, ...flags }: SplitFlags): Promise<void> {
-  await interruptibly(async (signal) => {
-    const reading = await readingOf(names, flags, signal);
-    const files = await Promise.all(
-      flags.parts.map(({ name }) => JsonLinesFile.create(join(flags.outDir, `${name}.jsonl`))),
-    );
-    try {
-      const duplicates = new DuplicateFinder();
-      const tally = await readAll(reading, async (conversation, leaveOut) => {
-        if (lacksAnswer(conversation, flags.to)) return leaveOut(UNANSWERED);
-        const part = partOfConversation(conversation, flags.parts, seed);
-        duplicates.add(conversation, part);
-        await files[part]?.write(WRITERS[flags.to](conversation));
-      });
-      for (const file of files) await file.commit();
-      console.error(`Read ${tallyText(tally)}.`);
-      for (const file of files) console.error(`Wrote ${counted(file.lines, "row")} to ${file.path}.`);
-      report(duplicates.prompts, "first turn", flags.parts);
-      report(duplicates.conversations, "whole conversation", flags.parts);
-    } finally {
-      for (const file of files) await file.discard();
-    }
-  });
+  using interruption = new Interruption(NOTHING_WRITTEN);
+  const { signal } = interruption;
+  const reading = await readingOf(names, flags, signal);
+  const files = await Promise.all(
+    flags.parts.map(({ name }) => JsonLinesFile.create(join(flags.outDir, `${name}.jsonl`))),
+  );
+  try {
+    const duplicates = new DuplicateFinder();
+    const tally = await readAll(reading, async (conversation, leaveOut) => {
+      if (lacksAnswer(conversation, flags.to)) return leaveOut(UNANSWERED);
+      const part = partOfConversation(conversation, flags.parts, seed);
+      duplicates.add(conversation, part);
+      await files[part]?.write(WRITERS[flags.to](conversation));
+    });
+    for (const file of files) await file.commit();
+    console.error(`Read ${tallyText(tally)}.`);
+    for (const file of files) console.error(`Wrote ${counted(file.lines, "row")} to ${file.path}.`);
+    report(duplicates.prompts, "first turn", flags.parts);
+    report(duplicates.conversations, "whole conversation", flags.parts);
+  } finally {
+    for (const file of files) await file.discard();
+  }
 }
 
 /** Duplicates that are named; of the rest their number is enough. */

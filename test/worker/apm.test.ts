@@ -13,6 +13,7 @@ import { openAttributeModel } from "../../gpu-worker/model/attribute-model.ts";
 import { AttributeScorer } from "../../gpu-worker/runtime/attribute-scorer.ts";
 import { annotateCommand } from "../../gpu-worker/steerlm/annotate/annotate-command.ts";
 import { apmCommand } from "../../gpu-worker/steerlm/apm/apm-command.ts";
+import { type TerminalRun, terminalRun } from "../fixtures/terminal-run.ts";
 import { writeTinyModel } from "../fixtures/tiny-llama.ts";
 
 const CLI = fileURLToPath(new URL("../../gpu-worker/cli.ts", import.meta.url));
@@ -43,32 +44,12 @@ function row(index: number) {
 
 const lines = (rows: unknown[]) => rows.map((one) => `${JSON.stringify(one)}\n`).join("");
 
-type Run = { code: number | null; stdout: string; stderr: string };
-
 /** `attune …`, as a terminal shows it. */
-async function attune(...args: string[]): Promise<Run> {
-  const said = { stdout: "", stderr: "" };
-  const log = vi.spyOn(console, "log").mockImplementation((text) => {
-    said.stdout += `${text}\n`;
-  });
-  const error = vi.spyOn(console, "error").mockImplementation((text) => {
-    said.stderr += `${text}\n`;
-  });
-  try {
-    const program = new Command().addCommand(apmCommand()).addCommand(annotateCommand());
-    await program.parseAsync([...args, "--model", model.path], { from: "user" });
-    return { code: 0, ...said };
-  } catch (thrown) {
-    // As cli.ts reports it.
-    return { code: 1, ...said, stderr: `${said.stderr}${thrown instanceof Error ? thrown.message : thrown}\n` };
-  } finally {
-    log.mockRestore();
-    error.mockRestore();
-  }
-}
+const attune = (...args: string[]): Promise<TerminalRun> =>
+  terminalRun(new Command().addCommand(apmCommand()).addCommand(annotateCommand()), [...args, "--model", model.path]);
 
 /** The same in a process of its own, at which somebody presses Ctrl-C once something is so. */
-async function stopped(args: string[], isTime: (stderr: string) => Promise<boolean>): Promise<Run> {
+async function stopped(args: string[], isTime: (stderr: string) => Promise<boolean>): Promise<TerminalRun> {
   const child = spawn(process.execPath, [CLI, ...args, "--model", model.path], { stdio: ["ignore", "ignore", "pipe"] });
   let stderr = "";
   child.stderr.setEncoding("utf8").on("data", (text) => {
@@ -90,7 +71,7 @@ async function rowsOf(name: string) {
     .map((line) => JSON.parse(line));
 }
 
-let trained: Run;
+let trained: TerminalRun;
 beforeAll(async () => {
   model = await writeTinyModel();
   vi.stubEnv("ATTUNE_CACHE_DIR", model.directory);

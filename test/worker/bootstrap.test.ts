@@ -12,6 +12,7 @@ import { bootstrapCommand } from "../../gpu-worker/steerlm/bootstrap/bootstrap-c
 import { type Conversation, conversationSchema } from "../../gpu-worker/steerlm/datasets/conversation.ts";
 import { sftCommand } from "../../gpu-worker/steerlm/sft/sft-command.ts";
 import type { MeasuredScale, SteeringProfile } from "../../schema/attributes.ts";
+import { type TerminalRun, terminalRun } from "../fixtures/terminal-run.ts";
 import { writeTinyAdapter } from "../fixtures/tiny-adapter.ts";
 import { writeTinyApm } from "../fixtures/tiny-apm.ts";
 import { writeTinyModel } from "../fixtures/tiny-llama.ts";
@@ -65,28 +66,8 @@ const argumentsFor = (...more: string[]) => [
   ...["--max-tokens", "8", "--temperature", "1", "--out", at("out.jsonl"), ...more],
 ];
 
-type Run = { code: number | null; stdout: string; stderr: string };
-
 /** `attune bootstrap …`, as a terminal shows it. */
-async function bootstrap(...args: string[]): Promise<Run> {
-  const said = { stdout: "", stderr: "" };
-  const log = vi.spyOn(console, "log").mockImplementation((text) => {
-    said.stdout += `${text}\n`;
-  });
-  const error = vi.spyOn(console, "error").mockImplementation((text) => {
-    said.stderr += `${text}\n`;
-  });
-  try {
-    await bootstrapCommand().parseAsync(args, { from: "user" });
-    return { code: 0, ...said };
-  } catch (thrown) {
-    // As cli.ts reports it.
-    return { code: 1, ...said, stderr: `${said.stderr}${thrown instanceof Error ? thrown.message : thrown}\n` };
-  } finally {
-    log.mockRestore();
-    error.mockRestore();
-  }
-}
+const bootstrap = (...args: string[]): Promise<TerminalRun> => terminalRun(bootstrapCommand(), args);
 
 async function rowsOf(name: string): Promise<Conversation[]> {
   const bytes = await readFile(at(name));
@@ -132,15 +113,10 @@ describe("attune bootstrap", { timeout: TIMEOUT }, () => {
     await bootstrap(...argumentsFor("--replies", "4", "--max-tokens", "3"));
     const cut = (await rowsOf("out.jsonl")).filter(({ turns }) => turns[1]?.cut);
     expect(cut.length).toBeGreaterThan(0);
-    const error = vi.spyOn(console, "error").mockImplementation(() => {});
-    await sftCommand().parseAsync(
-      [
-        ...[at("out.jsonl"), "--model", model.path, "--start", adapter, "--rank", "5", "--steps", "1", "--cores", "1"],
-        ...["--batch-tokens", "300", "--micro-tokens", "300", "--out", at("second")],
-      ],
-      { from: "user" },
-    );
-    error.mockRestore();
+    await terminalRun(sftCommand(), [
+      ...[at("out.jsonl"), "--model", model.path, "--start", adapter, "--rank", "5", "--steps", "1", "--cores", "1"],
+      ...["--batch-tokens", "300", "--micro-tokens", "300", "--out", at("second")],
+    ]);
     expect(await exists("second/adapter/adapter_model.safetensors")).toBe(true);
   });
 

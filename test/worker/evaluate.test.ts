@@ -20,6 +20,7 @@ import { type SteeredAnswer, steeredAnswerSchema } from "../../gpu-worker/steerl
 import type { SteeringProfile } from "../../schema/attributes.ts";
 import { calibrationSchema } from "../../schema/calibration.ts";
 import { referenceLogits } from "../fixtures/reference-llama.ts";
+import { type TerminalRun, terminalRun } from "../fixtures/terminal-run.ts";
 import { tinyUpdates, writeTinyAdapter } from "../fixtures/tiny-adapter.ts";
 import { TINY_CONFIG, tinyWeights, writeTinyModel } from "../fixtures/tiny-llama.ts";
 import { float32Tensor, safetensorsBytes } from "../fixtures/tiny-safetensors.ts";
@@ -66,28 +67,8 @@ const argumentsFor = (...more: string[]) => [
   ...["--temperature", "1", "--cores", "1", "--rows", "4", "--out", at("run"), ...more],
 ];
 
-type Run = { code: number | null; stdout: string; stderr: string };
-
 /** `attune evaluate …`, as a terminal shows it. */
-async function evaluate(...args: string[]): Promise<Run> {
-  const said = { stdout: "", stderr: "" };
-  const log = vi.spyOn(console, "log").mockImplementation((text) => {
-    said.stdout += `${text}\n`;
-  });
-  const error = vi.spyOn(console, "error").mockImplementation((text) => {
-    said.stderr += `${text}\n`;
-  });
-  try {
-    await evaluateCommand().parseAsync(args, { from: "user" });
-    return { code: 0, ...said };
-  } catch (thrown) {
-    // As cli.ts reports it.
-    return { code: 1, ...said, stderr: `${said.stderr}${thrown instanceof Error ? thrown.message : thrown}\n` };
-  } finally {
-    log.mockRestore();
-    error.mockRestore();
-  }
-}
+const evaluate = (...args: string[]): Promise<TerminalRun> => terminalRun(evaluateCommand(), args);
 
 async function rowsOf(name: string): Promise<unknown[]> {
   const text = await readFile(at(name), "utf8");
@@ -327,7 +308,7 @@ async function writeTinyJudge(path: string): Promise<string> {
     .update(await readFile(model.path))
     .digest("hex");
   const description: AttributeModelDescription = {
-    version: 1,
+    version: 2,
     attributes: [{ name: "quality", mean: 2, by_length: { intercept: 2, slope: 0 }, spread: null }],
     text: DEFAULT_ATTRIBUTE_TEXT,
     measured: {},

@@ -15,6 +15,7 @@ import { sftCommand } from "../../gpu-worker/steerlm/sft/sft-command.ts";
 import { readCheckpoint } from "../../gpu-worker/steerlm/training/checkpoint.ts";
 import { openTraining } from "../../gpu-worker/steerlm/training/open-training.ts";
 import type { AttributeLevels } from "../../schema/attributes.ts";
+import { type TerminalRun, terminalRun } from "../fixtures/terminal-run.ts";
 import { TINY_CONFIG, writeTinyModel } from "../fixtures/tiny-llama.ts";
 
 const CLI = fileURLToPath(new URL("../../gpu-worker/cli.ts", import.meta.url));
@@ -34,7 +35,7 @@ const LONG = "yes yes yes.";
 let model: Awaited<ReturnType<typeof writeTinyModel>>;
 let directory: string;
 
-type Run = { code: number | null; stderr: string };
+type Run = Pick<TerminalRun, "code" | "stderr">;
 
 const argumentsFor = (out: string, args: string[]) => [
   join(directory, "rows.jsonl"),
@@ -42,21 +43,7 @@ const argumentsFor = (out: string, args: string[]) => [
 ];
 
 /** `attune sft …`, as a terminal shows it. */
-async function sft(out: string, args: string[]): Promise<Run> {
-  let stderr = "";
-  const error = vi.spyOn(console, "error").mockImplementation((text) => {
-    stderr += `${text}\n`;
-  });
-  try {
-    await sftCommand().parseAsync(argumentsFor(out, args), { from: "user" });
-    return { code: 0, stderr };
-  } catch (thrown) {
-    // As cli.ts reports it.
-    return { code: 1, stderr: `${stderr}${thrown instanceof Error ? thrown.message : thrown}\n` };
-  } finally {
-    error.mockRestore();
-  }
-}
+const sft = (out: string, args: string[]): Promise<TerminalRun> => terminalRun(sftCommand(), argumentsFor(out, args));
 
 /** The same in a process of its own, at which somebody presses Ctrl-C once it has said something. */
 async function stoppedSft(out: string, args: string[], after: string): Promise<Run> {

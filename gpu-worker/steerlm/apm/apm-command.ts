@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { pullModel } from "../../model/pull.ts";
+import { Interruption } from "../interruption.ts";
 import { type ReadingFlags, readingOf, withReadingOptions } from "../reading-options.ts";
-import { Interruption } from "../training/interruption.ts";
 import { positiveCount } from "../training/training-options.ts";
 import { withApmTrainingOptions } from "./apm-options.ts";
 import { type EvaluateApmFlags, evaluateApm } from "./evaluate-apm.ts";

@@ -12,7 +12,7 @@ export function descriptionOf(
   const answers: AttributeModelDescription["training"]["answers"] = {};
   for (const { source } of set.train) answers[source] = (answers[source] ?? 0) + 1;
   return {
-    version: 1,
+    version: 2,
     attributes: facts.map(({ name, mean, byLength }, index) => ({
       name,
       mean,

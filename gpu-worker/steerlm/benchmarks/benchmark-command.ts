@@ -3,7 +3,7 @@ import { JsonLinesFile } from "../datasets/json-lines-file.ts";
 import { BadRow } from "../datasets/reader.ts";
 import { counted } from "../datasets/reading.ts";
 import { readRows } from "../datasets/rows.ts";
-import { Interruption } from "../training/interruption.ts";
+import { Interruption } from "../interruption.ts";
 import { addJudgeCommands } from "./judge-commands.ts";
 import { conversationsOf } from "./prepare.ts";
 import { printResult } from "./print-result.ts";

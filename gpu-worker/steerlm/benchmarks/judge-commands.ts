@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { z } from "zod";
 import { PATIENCE } from "../../model/patience.ts";
 import { countProgress } from "../evaluate/progress.ts";
-import { Interruption } from "../training/interruption.ts";
+import { Interruption } from "../interruption.ts";
 import { CHAT_PATIENCE, type ChatServer } from "./chat-server.ts";
 import { JudgeRun } from "./judge-run.ts";
 import { printResult } from "./print-result.ts";

@@ -6,7 +6,7 @@ import { counted } from "../datasets/reading.ts";
 import { Answerer } from "../evaluate/answerer.ts";
 import { readJsonl } from "../evaluate/jsonl-log.ts";
 import { countProgress } from "../evaluate/progress.ts";
-import { Interruption } from "../training/interruption.ts";
+import { Interruption } from "../interruption.ts";
 import { placeKey, readSchema, replySchema } from "./asked-reply.ts";
 import { BootstrapDirectory } from "./bootstrap-directory.ts";
 import { type BootstrapFlags, bootstrapOptions } from "./bootstrap-options.ts";

@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { ATTRIBUTES } from "../../../schema/attributes.ts";
 import { pullModel } from "../../model/pull.ts";
 import { lockDirectory } from "../directory-lock.ts";
+import { Interruption } from "../interruption.ts";
 import { type EvaluateFlags, withEvaluateOptions } from "./evaluate-options.ts";
 import { beginEvaluation } from "./evaluation-directory.ts";
 import { countProgress } from "./progress.ts";
@@ -20,36 +21,19 @@ const saying: Saying = {
     }),
 };
 
-/** Runs `work`, which a signal ends in an orderly way; after a second one the process ends at once. */
-async function interruptibly(directory: string, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
-  const interrupted = new AbortController();
-  const stop = () =>
-    interrupted.abort(new Error(`Interrupted. What was finished is in ${directory}: the same command goes on there.`));
-  process.once("SIGINT", stop);
-  process.once("SIGTERM", stop);
-  try {
-    await work(interrupted.signal);
-  } finally {
-    process.off("SIGINT", stop);
-    process.off("SIGTERM", stop);
-  }
-}
-
 async function run(flags: EvaluateFlags): Promise<void> {
-  await interruptibly(flags.out, async (signal) => {
-    const model = await pullModel({ path: flags.model, signal, onNotice: saying.notice });
-    const evaluation = await evaluationOf(flags, model, signal);
-    const lock = await lockDirectory(flags.out);
-    try {
-      await beginEvaluation(flags.out, evaluation);
-      const running = { flags, model, signal, saying };
-      await answerAll(evaluation, running);
-      await scoreAll(evaluation, running);
-      await report(flags.out);
-    } finally {
-      lock.close();
-    }
-  });
+  using interruption = new Interruption(
+    `Interrupted. What was finished is in ${flags.out}: the same command goes on there.`,
+  );
+  const { signal } = interruption;
+  const model = await pullModel({ path: flags.model, signal, onNotice: saying.notice });
+  const evaluation = await evaluationOf(flags, model, signal);
+  using _lock = await lockDirectory(flags.out);
+  await beginEvaluation(flags.out, evaluation);
+  const running = { flags, model, signal, saying };
+  await answerAll(evaluation, running);
+  await scoreAll(evaluation, running);
+  await report(flags.out);
 }
 
 async function report(directory: string): Promise<void> {

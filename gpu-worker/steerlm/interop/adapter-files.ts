@@ -5,7 +5,7 @@ import { writeGgufAdapter } from "../../model/gguf-adapter.ts";
 import type { GgufFloat } from "../../model/gguf-writer.ts";
 import { checkAdapterFits } from "../../model/merge.ts";
 import { pullAdapter, pullModel } from "../../model/pull.ts";
-import { Interruption } from "../training/interruption.ts";
+import { Interruption } from "../interruption.ts";
 import { summariseAdapter, summaryText } from "./adapter-summary.ts";
 
 type ModelFlag = { model?: string };

@@ -1,8 +1,8 @@
 import { basename, join } from "node:path";
 import { pullModel } from "../../model/pull.ts";
 import { saveAdapter } from "../../model/save-adapter.ts";
+import { Interruption } from "../interruption.ts";
 import { adapterMatrices } from "../training/adapter-matrices.ts";
-import { Interruption } from "../training/interruption.ts";
 import { type OpenTraining, openTraining } from "../training/open-training.ts";
 import { trainingProgress } from "../training/progress.ts";
 import { RunDirectory } from "../training/run-directory.ts";

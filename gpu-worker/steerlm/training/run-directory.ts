@@ -1,7 +1,6 @@
-import { access, mkdir } from "node:fs/promises";
+import { access } from "node:fs/promises";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
-import { writingFailed } from "../../model/save-file.ts";
+import { lockDirectory } from "../directory-lock.ts";
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { History } from "./history.ts";
 import { type Identity, identityDifferences } from "./identity.ts";
@@ -10,10 +9,10 @@ import { type Identity, identityDifferences } from "./identity.ts";
 export class RunDirectory implements Disposable {
   readonly path: string;
   readonly history: History;
-  readonly #lock: DatabaseSync;
+  readonly #lock: Disposable;
   readonly #checkpoint: string;
 
-  private constructor(path: string, lock: DatabaseSync) {
+  private constructor(path: string, lock: Disposable) {
     this.path = path;
     this.history = new History(join(path, "history.jsonl"));
     this.#lock = lock;
@@ -27,10 +26,7 @@ export class RunDirectory implements Disposable {
    * @throws Error where another process has it, where a run was begun there and is not to be gone on with, or it cannot be written
    */
   static async open(path: string, { resume }: { resume: boolean }): Promise<RunDirectory> {
-    await mkdir(path, { recursive: true }).catch((error: unknown) => {
-      throw writingFailed(path, error);
-    });
-    const run = new RunDirectory(path, lock(path));
+    const run = new RunDirectory(path, await lockDirectory(path, "trains"));
     const isBegun = await access(run.#checkpoint).then(
       () => true,
       () => false,
@@ -66,22 +62,6 @@ export class RunDirectory implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#lock.close();
-  }
-}
-
-/** The lock is SQLite's on a file of its own: the operating system releases it however the process ends. */
-function lock(path: string): DatabaseSync {
-  const file = join(path, "lock");
-  const database = new DatabaseSync(file);
-  try {
-    database.exec("BEGIN EXCLUSIVE");
-    return database;
-  } catch (error) {
-    database.close();
-    if (!(error instanceof Error && error.message.includes("locked"))) throw writingFailed(file, error);
-    throw new Error(`Another process trains in ${path}. Wait for it, stop it with Ctrl-C, or name another directory.`, {
-      cause: error,
-    });
+    this.#lock[Symbol.dispose]();
   }
 }

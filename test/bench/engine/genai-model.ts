@@ -6,6 +6,7 @@ import { type DecoderConfig, presentName } from "../../../gpu-worker/graph/decod
 import type { Graph, Value } from "../../../gpu-worker/graph/graph.ts";
 import { type Build, embedding, gatedMlp, residualNorm, type WeightSource } from "../../../gpu-worker/graph/layers.ts";
 import { serialiseGraph } from "../../../gpu-worker/graph/serialise.ts";
+import { llamaConfig } from "../llama-config.ts";
 
 /** The largest context a cell needs; a shared key/value buffer is as long. */
 const CONTEXT = 2048;
@@ -123,19 +124,8 @@ function genaiConfig(config: DecoderConfig, threads: number) {
 }
 
 /** Without end tokens, so that nothing ends an answer early. */
-function huggingFaceConfig(config: DecoderConfig) {
-  return {
-    model_type: "llama",
-    architectures: ["LlamaForCausalLM"],
-    vocab_size: config.vocab,
-    hidden_size: config.hidden,
-    intermediate_size: config.intermediate,
-    num_hidden_layers: config.layers,
-    num_attention_heads: config.heads,
-    num_key_value_heads: config.kvHeads,
-    head_dim: config.headDim,
-    max_position_embeddings: config.contextLength,
-    pad_token_id: 0,
-    "transformers.js_config": { use_external_data_format: true },
-  };
-}
+const huggingFaceConfig = (config: DecoderConfig) => ({
+  ...llamaConfig(config),
+  pad_token_id: 0,
+  "transformers.js_config": { use_external_data_format: true },
+});

@@ -7,6 +7,7 @@ import type { Checkpoint } from "../../../gpu-worker/model/checkpoint.ts";
 import { type StoredTensor, saveSafetensors } from "../../../gpu-worker/model/save-safetensors.ts";
 import { ParameterSet } from "../../../gpu-worker/runtime/parameter-set.ts";
 import { adapterMatrices } from "../../../gpu-worker/steerlm/training/adapter-matrices.ts";
+import { llamaConfig } from "../llama-config.ts";
 import { fillInitialAdapter, LORA } from "./adapter.ts";
 
 /** A model and an adapter as transformers and PEFT read them. */
@@ -72,16 +73,7 @@ function huggingFaceConfig(config: DecoderConfig) {
     );
   }
   return {
-    model_type: "llama",
-    architectures: ["LlamaForCausalLM"],
-    vocab_size: config.vocab,
-    hidden_size: config.hidden,
-    intermediate_size: config.intermediate,
-    num_hidden_layers: config.layers,
-    num_attention_heads: config.heads,
-    num_key_value_heads: config.kvHeads,
-    head_dim: config.headDim,
-    max_position_embeddings: config.contextLength,
+    ...llamaConfig(config),
     rms_norm_eps: config.normEpsilon,
     rope_parameters: { rope_type: "default", rope_theta: config.ropeTheta },
     tie_word_embeddings: true,

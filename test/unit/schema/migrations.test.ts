@@ -41,7 +41,8 @@ describe("a database of the first version", () => {
     );
     for (const table of ["projects", "presets", "api_keys"]) before.set(table, await rowsOf(table));
     await applyMigrations(database, MIGRATIONS);
-  });
+    // A busy machine takes twenty seconds to start workerd and write the rows.
+  }, 60_000);
   afterAll(async () => {
     await miniflare.dispose();
     rmSync(directory, { recursive: true });

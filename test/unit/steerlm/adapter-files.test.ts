@@ -2,11 +2,12 @@ import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openGguf } from "../../../gpu-worker/model/gguf.ts";
 import { addAdapterFileCommands } from "../../../gpu-worker/steerlm/interop/adapter-files.ts";
 import { PEFT_ADAPTERS } from "../../fixtures/peft-adapters.ts";
 import { publishedModel } from "../../fixtures/published-models.ts";
+import { type TerminalRun, terminalRun } from "../../fixtures/terminal-run.ts";
 
 const PROFILE = {
   template: "chatml",
@@ -26,24 +27,13 @@ beforeEach(async () => {
 });
 afterEach(() => rm(directory, { recursive: true }));
 
-/** `attune adapter …`. @returns what it printed */
-async function run(...args: string[]): Promise<{ stdout: string; stderr: string }> {
-  const said = { stdout: "", stderr: "" };
-  const log = vi.spyOn(console, "log").mockImplementation((text) => {
-    said.stdout += `${text}\n`;
-  });
-  const error = vi.spyOn(console, "error").mockImplementation((text) => {
-    said.stderr += `${text}\n`;
-  });
+/** `attune adapter …`. @returns what it printed. @throws Error as the terminal would show it */
+async function run(...args: string[]): Promise<TerminalRun> {
   const command = new Command("adapter");
   addAdapterFileCommands(command);
-  try {
-    await command.parseAsync(args, { from: "user" });
-    return said;
-  } finally {
-    log.mockRestore();
-    error.mockRestore();
-  }
+  const ended = await terminalRun(command, args);
+  if (ended.code !== 0) throw new Error(ended.stderr);
+  return ended;
 }
 
 const model = (name: string) => ["--model", publishedModel(name).directory];

@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
-import { CommanderError } from "commander";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { dataCommand } from "../../../gpu-worker/steerlm/data-command.ts";
+import { type TerminalRun, terminalRun } from "../../fixtures/terminal-run.ts";
 import { lines } from "./datasets/read-file.ts";
 
 const CLI = fileURLToPath(new URL("../../../gpu-worker/cli.ts", import.meta.url));
@@ -19,37 +19,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(directory, { recursive: true }));
 
-type Run = { code: number; stdout: string; stderr: string };
-
 /** `attune data …` with names of files in the directory, as a terminal shows it. */
-async function data(...args: string[]): Promise<Run> {
-  const said = { stdout: "", stderr: "" };
-  const log = vi.spyOn(console, "log").mockImplementation((text) => {
-    said.stdout += `${text}\n`;
-  });
-  const error = vi.spyOn(console, "error").mockImplementation((text) => {
-    said.stderr += `${text}\n`;
-  });
-  const command = dataCommand();
-  for (const one of [command, ...command.commands]) {
-    one.exitOverride().configureOutput({
-      writeErr: (text) => {
-        said.stderr += text;
-      },
-    });
-  }
-  try {
-    await command.parseAsync(args, { from: "user" });
-    return { code: 0, ...said };
-  } catch (thrown) {
-    // As cli.ts reports it; what commander throws it has said already.
-    if (thrown instanceof Error && !(thrown instanceof CommanderError)) said.stderr += `${thrown.message}\n`;
-    return { code: 1, ...said };
-  } finally {
-    log.mockRestore();
-    error.mockRestore();
-  }
-}
+const data = (...args: string[]): Promise<TerminalRun> => terminalRun(dataCommand(), args);
 
 const at = (name: string) => join(directory, name);
 const put = (name: string, content: string) => writeFile(at(name), content);

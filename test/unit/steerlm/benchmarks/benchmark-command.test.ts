@@ -4,10 +4,10 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { CommanderError } from "commander";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { benchmarkCommand } from "../../../../gpu-worker/steerlm/benchmarks/benchmark-command.ts";
 import { type AskedChat, refuseChat, startChatServer } from "../../../fixtures/chat-server.ts";
+import { terminalRun } from "../../../fixtures/terminal-run.ts";
 
 const CLI = fileURLToPath(new URL("../../../../gpu-worker/cli.ts", import.meta.url));
 
@@ -25,29 +25,9 @@ const rowsOf = async (name: string) =>
 
 /** `attune benchmark …`. @returns what it printed. @throws Error as the terminal would show it */
 async function benchmark(...args: string[]): Promise<string> {
-  let printed = "";
-  const log = vi.spyOn(console, "log").mockImplementation((text) => {
-    printed += `${text}\n`;
-  });
-  const error = vi.spyOn(console, "error").mockImplementation(() => {});
-  const command = benchmarkCommand();
-  let said = "";
-  for (const one of [command, ...command.commands]) {
-    one.exitOverride().configureOutput({
-      writeErr: (text) => {
-        said += text;
-      },
-    });
-  }
-  try {
-    await command.parseAsync(args, { from: "user" });
-    return printed;
-  } catch (thrown) {
-    throw thrown instanceof CommanderError ? new Error(said) : thrown;
-  } finally {
-    log.mockRestore();
-    error.mockRestore();
-  }
+  const { code, stdout, stderr } = await terminalRun(benchmarkCommand(), args);
+  if (code !== 0) throw new Error(stderr);
+  return stdout;
 }
 
 describe("attune benchmark prepare", () => {
