@@ -129,6 +129,25 @@ describe("attune bootstrap", { timeout: TIMEOUT }, () => {
     expect(rows.every(({ turns }) => turns[1]?.requested?.quality === 2)).toBe(true);
   });
 
+  it("asks one question for every level of what is swept, held to it by strength, and measures without a model", async () => {
+    const apmAt = argumentsFor().indexOf("--apm");
+    const args = argumentsFor("--replies", "1", "--limit", "2").toSpliced(apmAt, 2);
+    const run = await bootstrap(...args, "--sweep", "verbosity", "--strength", "3", "--away", "verbosity");
+    expect(run, run.stderr).toMatchObject({ code: 0, stderr: expect.stringContaining("10 of 10 replies generated") });
+    const rows = await rowsOf("out.jsonl");
+    for (const { turns } of rows) {
+      expect(turns[1]?.labels).toEqual(measuredLevels(turns[1]?.text ?? "", SCALE));
+    }
+    const asked = Map.groupBy(rows, ({ turns }) => turns[0]?.text);
+    for (const replies of asked.values()) {
+      const levels = replies.map(({ turns }) => turns[1]?.requested?.verbosity);
+      expect(levels).toEqual([...new Set(levels)].sort());
+      expect(new Set(replies.map(({ turns }) => turns[1]?.requested?.quality)).size).toBe(1);
+    }
+    await bootstrap(...args, "--sweep", "verbosity");
+    expect(await rowsOf("out.jsonl")).not.toEqual(rows);
+  });
+
   it("never asks what is held out", async () => {
     await writeFile(at("held.jsonl"), `${JSON.stringify({ question_id: 1, turns: ["WHY", "And then?"] })}\n`);
     expect(await bootstrap(...argumentsFor("--hold-out", at("held.jsonl")))).toMatchObject({
@@ -191,6 +210,8 @@ describe("attune bootstrap", { timeout: TIMEOUT }, () => {
       [argumentsFor("--max-prompt", "5"), "no question to ask. Name other files, or raise --max-prompt."],
       [argumentsFor("--model", other), "was trained on other weights"],
       [argumentsFor("--adapter", bare), "has no profile.json"],
+      [argumentsFor("--sweep", "humor"), "was not trained on humor. It knows quality, verbosity."],
+      [argumentsFor("--strength", "1,2"), "Must be one number from 1 to 5."],
     ];
     for (const [args, text] of cases) {
       expect(await bootstrap(...args)).toMatchObject({ code: 1, stderr: expect.stringContaining(text) });

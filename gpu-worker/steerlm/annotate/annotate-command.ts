@@ -26,7 +26,7 @@ async function annotateFiles(files: string[], flags: AnnotateFlags, command: Com
   await using opened = new AsyncDisposableStack();
   opened.defer(() => scorer.release());
   const options: AnnotateOptions = {
-    ...readingOptions(scorer, flags, command),
+    ...readingOptions(scorer.description, flags, command),
     labels: flags.labels,
     lastOnly: flags.threads === "replies",
     signal,

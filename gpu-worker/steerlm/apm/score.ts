@@ -32,7 +32,7 @@ export async function score(files: readonly string[], flags: ScoreFlags, command
   if (files.length > 0 && flags.answer !== undefined) throw new Error("Give files or --answer, not both.");
   const scorer = await scorerOf(flags, signal, say);
   try {
-    const options = { ...readingOptions(scorer, flags, command), signal };
+    const options = { ...readingOptions(scorer.description, flags, command), signal };
     if (files.length === 0) await scoreText(scorer, flags, options);
     else await scoreFiles(scorer, files, flags, options);
   } finally {

@@ -13,10 +13,17 @@ export type ScorerFlags = {
   cores: number;
 };
 
+const APM = ["--apm <directory>", "the attribute prediction model, as attune apm train writes it"] as const;
+
 /** Adds the options of every command that reads attributes off answers. */
-export function withScorerOptions(command: Command): Command {
+export const withScorerOptions = (command: Command): Command => withReadOptions(command.requiredOption(...APM));
+
+/** The same where verbosity and complexity alone can be read, too: by measuring. */
+export const withOptionalScorerOptions = (command: Command): Command =>
+  withReadOptions(command.option(APM[0], `${APM[1]}; without it verbosity and complexity are measured, nothing else`));
+
+function withReadOptions(command: Command): Command {
   return command
-    .requiredOption("--apm <directory>", "the attribute prediction model, as attune apm train writes it")
     .addOption(
       new Option(
         "--model <path or id>",
@@ -43,12 +50,11 @@ export async function scorerOf(
 
 /** How answers are read: edges that were asked for, else those that the model has from its training. */
 export function readingOptions(
-  { description }: Pick<AttributeScorer, "description">,
-  { spread, verbosityEdges, complexityEdges }: ReadingFlags & ScorerFlags,
+  { measured }: Pick<AttributeScorer["description"], "measured">,
+  { spread, verbosityEdges, complexityEdges }: ReadingFlags & Pick<ScorerFlags, "spread">,
   command: Pick<Command, "getOptionValueSource">,
 ): ReadingOptions {
   const isAsked = (name: string) => command.getOptionValueSource(name) === "cli";
-  const { measured } = description;
   const scale: MeasuredScale = {
     verbosity: isAsked("verbosityEdges") ? verbosityEdges : (measured.verbosity ?? verbosityEdges),
     complexity: isAsked("complexityEdges") ? complexityEdges : (measured.complexity ?? complexityEdges),

@@ -1,11 +1,11 @@
 import { z } from "zod";
-import type { AttributeLevels } from "../../../schema/attributes.ts";
 import { labelsSchema } from "../datasets/conversation.ts";
 import type { FirstQuestion } from "../datasets/first-questions.ts";
 import { unitHash } from "../unit-hash.ts";
+import type { Ask } from "./asks.ts";
 
-/** A question, and what the answers to it shall be. */
-export type Asked = { question: FirstQuestion; levels: AttributeLevels };
+/** A question, and what the answers to it shall be: one at least, which replies take in turn. */
+export type Asked = { question: FirstQuestion; asks: readonly [Ask, ...Ask[]] };
 
 const placeSchema = z.strictObject({
   /** Id of the question. */
@@ -33,3 +33,16 @@ export const placeKey = ({ prompt, sample }: Place): string => `${prompt}/${samp
 /** A seed that depends on the place alone, so that runs repeat and may grow. */
 export const replySeed = (place: Place, seed: string): number =>
   Math.floor(unitHash(`${seed}:reply:${placeKey(place)}`) * 2 ** 32);
+
+/**
+ * The places of replies to a question, and what each is asked to be.
+ *
+ * @param replies under each of its label lines
+ */
+export function placesOf({ question, asks }: Asked, replies: number): { place: Place; ask: Ask }[] {
+  const [first] = asks;
+  return Array.from({ length: replies * asks.length }, (_, sample) => ({
+    place: { prompt: question.id, sample },
+    ask: asks[sample % asks.length] ?? first,
+  }));
+}

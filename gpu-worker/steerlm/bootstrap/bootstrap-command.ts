@@ -38,9 +38,10 @@ async function bootstrapFiles(files: string[], flags: BootstrapFlags, command: C
     onProgress: progress("replies generated"),
   });
   const { kept, empty, repeated } = keptReplies(asked, replies, await readJsonl(directory.replies, replySchema));
+  const { apm } = flags;
   await labelReplies({
     ...{ kept, reading, path: directory.labels, signal },
-    open: () => scorerOf({ ...flags, model }, signal, say),
+    open: apm === undefined ? null : () => scorerOf({ ...flags, apm, model }, signal, say),
     onProgress: progress("replies labelled"),
   });
   const cut = kept.filter(({ reply }) => reply.finish === "length").length;

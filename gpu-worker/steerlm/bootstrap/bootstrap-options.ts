@@ -1,15 +1,19 @@
 import { Command, InvalidArgumentError, Option } from "commander";
-import type { AttributeLevels } from "../../../schema/attributes.ts";
-import { type ScorerFlags, withScorerOptions } from "../apm/scorer-options.ts";
-import { levels, upTo } from "../evaluate/evaluate-options.ts";
+import type { Attribute, AttributeLevels } from "../../../schema/attributes.ts";
+import { type ScorerFlags, withOptionalScorerOptions } from "../apm/scorer-options.ts";
+import { attributes, levels, strength, upTo } from "../evaluate/evaluate-options.ts";
 import { probability, type ReadingFlags, withReadingOptions } from "../reading-options.ts";
 import { count, positiveCount } from "../training/training-options.ts";
 
 export type BootstrapFlags = ReadingFlags &
-  ScorerFlags & {
+  Omit<ScorerFlags, "apm"> & {
+    apm?: string;
     adapter: string;
     from?: string[];
     require: AttributeLevels;
+    sweep: Attribute[];
+    strength: number;
+    away: Attribute[];
     replies: number;
     limit?: number;
     maxPrompt: number;
@@ -33,7 +37,7 @@ const number = (flags: string, description: string, fallback: number, parse: (te
 
 /** `attune bootstrap …` and its options. */
 export function bootstrapOptions(): Command {
-  return withScorerOptions(withReadingOptions(new Command("bootstrap")))
+  return withOptionalScorerOptions(withReadingOptions(new Command("bootstrap")))
     .description("let an adapter answer the questions of data sets, and label what it says, to train it on that")
     .requiredOption("--adapter <directory>", "the LoRA that answers, with its profile.json")
     .option(
@@ -44,6 +48,20 @@ export function bootstrapOptions(): Command {
       new Option("--require <levels>", "ask only for combinations that have these, such as quality=4")
         .argParser(levels)
         .default({}, "none"),
+    )
+    .addOption(
+      new Option("--sweep <attributes>", "ask each question for every level of these, such as complexity,humor")
+        .argParser(attributes)
+        .default([], "none"),
+    )
+    .addOption(number("--strength <factor>", "how strongly replies are held to their label line", 1, strength))
+    .addOption(
+      new Option(
+        "--away <attributes>",
+        "strength steers away from the opposite level of these, the others held; without it, from no label line",
+      )
+        .argParser(attributes)
+        .default([], "none"),
     )
     .addOption(number("--replies <number>", "to each question, under the same label line", 4, positiveCount))
     .addOption(new Option("--limit <number>", "most questions; all without it").argParser(positiveCount))

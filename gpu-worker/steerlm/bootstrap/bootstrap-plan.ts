@@ -9,6 +9,7 @@ import { counted, readAll, tallyText } from "../datasets/reading.ts";
 import { readingOf } from "../reading-options.ts";
 import type { Identity } from "../training/identity.ts";
 import type { Asked } from "./asked-reply.ts";
+import { asksOf } from "./asks.ts";
 import type { BootstrapFlags } from "./bootstrap-options.ts";
 import { Combinations, combinationFor } from "./combinations.ts";
 import { fits, readTexts } from "./question-room.ts";
@@ -37,16 +38,15 @@ export async function planBootstrap(
 ): Promise<BootstrapPlan> {
   const adapter = await readTrainedAdapter(flags.adapter);
   const { profile } = adapter;
-  const apm = await openAttributeModel(flags.apm);
-  await apm.close();
-  const texts = await readTexts(model);
-  const { base, measured } = apm.description;
-  if (base.sha256 !== texts.hash) {
-    throw new Error(`${flags.apm} was trained on other weights than ${model} has: name ${base.name} by --model.`);
+  const known = profile.attributes.map(({ name }) => name);
+  const unknown = [...flags.sweep, ...flags.away].find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new Error(`${flags.adapter} was not trained on ${unknown}. It knows ${known.join(", ")}.`);
   }
+  const texts = await readTexts(model);
+  const apm = flags.apm === undefined ? null : await readApm(flags.apm, { model, hash: texts.hash });
   // Replies are measured as the adapter learnt what levels mean.
-  const description = { ...apm.description, measured: { ...measured, ...profile.measured } };
-  const reading = readingOptions({ description }, flags, command);
+  const reading = readingOptions({ measured: { ...apm?.measured, ...profile.measured } }, flags, command);
   const { verbosity: verbosityEdges, complexity: complexityEdges } = reading.scale;
   const readFlags = { ...flags, verbosityEdges, complexityEdges };
 
@@ -60,8 +60,8 @@ export async function planBootstrap(
 
   const levels = lines.map(([, one]) => one);
   const room = { ...texts, profile, maxPrompt: flags.maxPrompt, maxTokens: flags.maxTokens };
-  const levelsFor = ({ id }: FirstQuestion) => combinationFor(levels, flags.seed, id);
-  const questions = new FirstQuestions((question) => fits(question.text, levelsFor(question), room));
+  const asksFor = ({ id }: FirstQuestion) => asksOf(combinationFor(levels, flags.seed, id), flags);
+  const questions = new FirstQuestions((question) => fits(question.text, asksFor(question)[0].levels, room));
   const tally = await readAll(await readingOf(files, readFlags, signal), (conversation) => questions.add(conversation));
   const drawn = questions.drawn(flags.limit ?? Number.POSITIVE_INFINITY, `${flags.seed}:order`);
   say(`Read ${tallyText(tally)}.`);
@@ -70,16 +70,19 @@ export async function planBootstrap(
   }
   say(`Asking ${counted(drawn.length, "question")} for ${counted(lines.length, "combination")} of levels.`);
   return {
-    asked: drawn.map((question) => ({ question, levels: levelsFor(question) })),
+    asked: drawn.map((question) => ({ question, asks: asksFor(question) })),
     profile,
     reading,
     identity: {
       model: texts.hash,
       adapter: adapter.identity,
-      apm: apm.contentHash,
+      apm: apm?.hash ?? null,
       combinations: createHash("sha256")
         .update(lines.map(([line]) => line).join("\n"))
         .digest("hex"),
+      "--sweep": flags.sweep.join(","),
+      "--strength": flags.strength,
+      "--away": flags.away.join(","),
       "--temperature": flags.temperature,
       "--top-k": flags.topK,
       "--top-p": flags.topP,
@@ -90,6 +93,15 @@ export async function planBootstrap(
       "--complexity-edges": complexityEdges.join(","),
     },
   };
+}
+
+/** @throws Error where it cannot be read, or belongs to other weights */
+async function readApm(path: string, weights: { model: string; hash: string }) {
+  const { description, contentHash: hash, close } = await openAttributeModel(path);
+  await close();
+  const { base, measured } = description;
+  if (base.sha256 === weights.hash) return { measured, hash };
+  throw new Error(`${path} was trained on other weights than ${weights.model} has: name ${base.name} by --model.`);
 }
 
 function noCombination({ adapter, require, from }: BootstrapFlags, files: readonly string[]): Error {

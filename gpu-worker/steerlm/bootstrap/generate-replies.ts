@@ -1,11 +1,11 @@
 import { concurrently } from "../concurrently.ts";
 import type { Answerer } from "../evaluate/answerer.ts";
 import { JsonlLog } from "../evaluate/jsonl-log.ts";
-import { type Asked, placeKey, type Reply, replySchema, replySeed } from "./asked-reply.ts";
+import { type Asked, placeKey, placesOf, type Reply, replySchema, replySeed } from "./asked-reply.ts";
 
 export type GeneratingReplies = {
   asked: readonly Asked[];
-  /** Replies to each question. */
+  /** Replies to each question under each of its label lines. */
   replies: number;
   seed: string;
   /** Path of the log that they are added to. */
@@ -29,16 +29,15 @@ export async function generateReplies(generating: GeneratingReplies): Promise<vo
   const log = await JsonlLog.open(path, replySchema);
   try {
     const known = new Set(log.rows.map(placeKey));
-    const all = asked.flatMap((one) => Array.from({ length: replies }, (_, sample) => ({ ...one, sample })));
-    const missing = all.filter(({ question, sample }) => !known.has(placeKey({ prompt: question.id, sample })));
+    const all = asked.flatMap((one) => placesOf(one, replies).map((placed) => ({ ...placed, question: one.question })));
+    const missing = all.filter(({ place }) => !known.has(placeKey(place)));
     let done = all.length - missing.length;
     onProgress(done, all.length);
     if (missing.length === 0) return;
     const answerer = await open();
     try {
-      await concurrently(missing, rows, signal, async ({ question, levels, sample }, stopped) => {
-        const place = { prompt: question.id, sample };
-        const wish = { method: "label_line", levels, strength: 1, against: {}, seed: replySeed(place, seed) } as const;
+      await concurrently(missing, rows, signal, async ({ question, place, ask }, stopped) => {
+        const wish = { method: "label_line" as const, ...ask, seed: replySeed(place, seed) };
         const reply: Reply = { ...place, ...(await answerer.answer(question.text, wish, stopped)) };
         await log.append(reply);
         onProgress(++done, all.length);

@@ -1,6 +1,6 @@
 import type { AttributeLevels } from "../../../schema/attributes.ts";
 import type { FirstQuestion } from "../datasets/first-questions.ts";
-import { type Asked, placeKey, type Reply } from "./asked-reply.ts";
+import { type Asked, placeKey, placesOf, type Reply } from "./asked-reply.ts";
 
 /** A reply with what it answers and what it was asked to be. */
 export type KeptReply = { question: FirstQuestion; levels: AttributeLevels; reply: Reply };
@@ -15,15 +15,16 @@ export type KeptReplies = { kept: KeptReply[]; empty: number; repeated: number }
 export function keptReplies(asked: readonly Asked[], replies: number, generated: readonly Reply[]): KeptReplies {
   const byPlace = new Map(generated.map((reply) => [placeKey(reply), reply]));
   const result: KeptReplies = { kept: [], empty: 0, repeated: 0 };
-  for (const { question, levels } of asked) {
+  for (const one of asked) {
+    const { question } = one;
     const said = new Set<string>();
-    for (let sample = 0; sample < replies; sample++) {
-      const reply = byPlace.get(placeKey({ prompt: question.id, sample }));
+    for (const { place, ask } of placesOf(one, replies)) {
+      const reply = byPlace.get(placeKey(place));
       if (reply === undefined) continue;
       const text = reply.text.trim();
       if (text === "") result.empty++;
       else if (said.has(text)) result.repeated++;
-      else result.kept.push({ question, levels, reply });
+      else result.kept.push({ question, levels: ask.levels, reply });
       said.add(text);
     }
   }

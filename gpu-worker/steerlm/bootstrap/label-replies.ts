@@ -1,6 +1,8 @@
+import { measuredLevels } from "../../model/measured-levels.ts";
 import type { AttributeScorer } from "../../runtime/attribute-scorer.ts";
 import { type ReadingOptions, readAnswers } from "../apm/answer-reader.ts";
 import { JsonlLog } from "../evaluate/jsonl-log.ts";
+import type { Labels } from "../rounding.ts";
 import { placeKey, readSchema } from "./asked-reply.ts";
 import type { KeptReply } from "./kept-replies.ts";
 
@@ -8,7 +10,8 @@ export type LabellingReplies = {
   kept: readonly KeptReply[];
   /** Path of the log that labels are added to. */
   path: string;
-  open: () => Promise<AttributeScorer>;
+  /** `null`: nothing is predicted, only measured. */
+  open: (() => Promise<AttributeScorer>) | null;
   reading: ReadingOptions;
   signal: AbortSignal;
   /** Hears how many replies are labelled. */
@@ -32,15 +35,11 @@ export async function labelReplies(labelling: LabellingReplies): Promise<void> {
     let done = kept.length - missing.length;
     onProgress(done, kept.length);
     if (missing.length === 0) return;
-    const scorer = await open();
+    const scorer = (await open?.()) ?? null;
     try {
       for (let start = 0; start < missing.length; start += REPLIES_AT_ONCE) {
         const chunk = missing.slice(start, start + REPLIES_AT_ONCE);
-        const answers = chunk.map(({ question, reply }) => ({
-          messages: [{ role: "user" as const, content: question.text }],
-          answer: reply.text,
-        }));
-        const read = await readAnswers(scorer, answers, { ...reading, signal });
+        const read = await readReplies(chunk, scorer, { ...reading, signal });
         for (const [index, { reply }] of chunk.entries()) {
           await log.append({ prompt: reply.prompt, sample: reply.sample, labels: read[index] ?? {} });
         }
@@ -48,9 +47,23 @@ export async function labelReplies(labelling: LabellingReplies): Promise<void> {
         onProgress(done, kept.length);
       }
     } finally {
-      scorer.release();
+      scorer?.release();
     }
   } finally {
     await log.close();
   }
+}
+
+async function readReplies(
+  chunk: readonly KeptReply[],
+  scorer: AttributeScorer | null,
+  options: ReadingOptions & { signal: AbortSignal },
+): Promise<Labels[]> {
+  options.signal.throwIfAborted();
+  if (scorer === null) return chunk.map(({ reply }) => measuredLevels(reply.text, options.scale));
+  const answers = chunk.map(({ question, reply }) => ({
+    messages: [{ role: "user" as const, content: question.text }],
+    answer: reply.text,
+  }));
+  return readAnswers(scorer, answers, options);
 }

@@ -16,7 +16,8 @@ function attributeOf(text: string): Attribute {
   throw new InvalidArgumentError(`${text} is none of ${ATTRIBUTES.join(", ")}.`);
 }
 
-function attributes(text: string): Attribute[] {
+/** `humor,toxicity`. */
+export function attributes(text: string): Attribute[] {
   return [...new Set(text.split(",").map(attributeOf))];
 }
 
@@ -50,6 +51,13 @@ function strengths(text: string): number[] {
   const valid = read.flatMap(({ data }) => (data === undefined ? [] : [data]));
   if (valid.length < read.length) throw new InvalidArgumentError("Must be numbers from 1 to 5, such as 1,1.5,2.");
   return [...new Set(valid)].sort((a, b) => a - b);
+}
+
+/** One factor of guidance. */
+export function strength(text: string): number {
+  const [only = 1, ...others] = strengths(text);
+  if (others.length === 0) return only;
+  throw new InvalidArgumentError("Must be one number from 1 to 5.");
 }
 
 /** A number from 0 to `most`. */

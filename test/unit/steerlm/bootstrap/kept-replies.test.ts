@@ -1,12 +1,15 @@
 import { expect, test } from "vitest";
 import type { Asked, Reply } from "../../../../gpu-worker/steerlm/bootstrap/asked-reply.ts";
+import type { Ask } from "../../../../gpu-worker/steerlm/bootstrap/asks.ts";
 import { bootstrapped } from "../../../../gpu-worker/steerlm/bootstrap/bootstrapped.ts";
 import { keptReplies } from "../../../../gpu-worker/steerlm/bootstrap/kept-replies.ts";
 import { Obedience } from "../../../../gpu-worker/steerlm/bootstrap/obedience.ts";
+import type { AttributeLevels } from "../../../../schema/attributes.ts";
 
+const ask = (levels: AttributeLevels): Ask => ({ levels, strength: 1, against: {} });
 const ASKED: Asked[] = [
-  { question: { id: "a", text: "Why?", tree: "t1" }, levels: { quality: 4, verbosity: 0 } },
-  { question: { id: "b", text: "Who?" }, levels: { quality: 3, verbosity: 4 } },
+  { question: { id: "a", text: "Why?", tree: "t1" }, asks: [ask({ quality: 4, verbosity: 0 })] },
+  { question: { id: "b", text: "Who?" }, asks: [ask({ quality: 3, verbosity: 4 })] },
 ];
 const reply = (prompt: string, sample: number, text: string, finish: Reply["finish"] = "stop"): Reply => ({
   ...{ prompt, sample, text, finish },
@@ -30,6 +33,15 @@ test("an empty reply and one that says the same again are left out and counted",
 test("of replies that are there, those that are asked for now are taken", () => {
   const generated = [reply("a", 0, "So."), reply("a", 1, "Thus."), reply("b", 0, "I."), reply("c", 0, "No.")];
   expect(keptReplies(ASKED.slice(0, 1), 1, generated).kept.map((one) => one.reply.text)).toEqual(["So."]);
+});
+
+test("replies to a question take its label lines in turn, so that more replies ask for what fewer asked for first", () => {
+  const [first, second] = [ask({ humor: 0 }), ask({ humor: 4 })];
+  const asked: Asked[] = [{ question: { id: "a", text: "Why?" }, asks: [first, second] }];
+  const generated = ["So.", "Ha.", "Thus.", "Ho."].map((text, sample) => reply("a", sample, text));
+  const wanted = (replies: number) => keptReplies(asked, replies, generated).kept.map(({ levels }) => levels.humor);
+  expect(wanted(1)).toEqual([0, 4]);
+  expect(wanted(2)).toEqual([0, 4, 0, 4]);
 });
 
 test("a reply is labelled by what it was read to be, and keeps what was asked for and whether it was cut", () => {
