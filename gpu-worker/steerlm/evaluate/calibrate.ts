@@ -25,22 +25,21 @@ const adapterSweeps = ({ sweeps }: Report): SweepReport[] => sweeps.filter(({ sy
 const decidingResponse = ({ deciding, measures }: SweepReport) => (deciding === null ? undefined : measures[deciding]);
 
 /**
- * The calibration that a report gives.
+ * The calibration that reports of one adapter give: the first decides on the default strength, and the others add attributes that the ones before
+ * them do not have.
  *
- * @throws Error that says what is missing where it gives none
+ * @throws Error that says what is missing where they give none
  */
-export function calibrationOf(report: Report): Calibration {
-  const { evaluation, prompts, answers, asked } = report;
-  if (answers < asked) {
-    throw new Error(
-      `There are ${answers} of ${asked} answers. Let the evaluation end: the command that began it goes on with it.`,
-    );
-  }
+export function calibrationOf(report: Report, ...others: readonly Report[]): Calibration {
+  const { evaluation, prompts } = report;
+  for (const one of [report, ...others]) checkComplete(one);
   const defaultStrength = defaultStrengthOf(report);
   const attributes: Calibration["attributes"] = {};
-  for (const attribute of evaluation.attributes) {
-    const calibration = attributeCalibration(report, attribute, defaultStrength);
-    if (calibration !== null) attributes[attribute] = calibration;
+  for (const one of [report, ...others]) {
+    for (const attribute of one.evaluation.attributes) {
+      const calibration = attributeCalibration(one, attribute, defaultStrength);
+      if (calibration !== null) attributes[attribute] ??= calibration;
+    }
   }
   if (Object.keys(attributes).length === 0) {
     throw new Error("No attribute could be measured. Evaluate with a --judge, or verbosity or complexity.");
@@ -59,6 +58,13 @@ export function calibrationOf(report: Report): Calibration {
       .filter(({ system }) => system === "adapter")
       .map(({ strength, rows, columns, slope }) => ({ strength, rows, columns, slope })),
   };
+}
+
+function checkComplete({ answers, asked }: Report): void {
+  if (answers === asked) return;
+  throw new Error(
+    `There are ${answers} of ${asked} answers. Let the evaluation end: the command that began it goes on with it.`,
+  );
 }
 
 /** The strength that obeys best among those that cost little. */
@@ -114,9 +120,14 @@ function attributeCalibration(
   const curves = own.flatMap((sweep) => curveOf(sweep) ?? []).sort((a, b) => a.strength - b.strength);
   if (first === undefined || first.deciding === null || curves.length === 0) return null;
   const rho = curves.find(({ strength }) => strength === defaultStrength)?.rho;
+  if (rho === undefined) {
+    throw new Error(
+      `Nothing is known of ${attribute} at the default strength, ${defaultStrength}. Evaluate it with --strengths ${defaultStrength} too.`,
+    );
+  }
   const edges = attribute === "verbosity" || attribute === "complexity" ? evaluation.scale[attribute] : undefined;
   return {
-    steerable: rho !== undefined && rho.value >= STEERABLE_RHO && (rho.low ?? 0) > 0,
+    steerable: rho.value >= STEERABLE_RHO && (rho.low ?? 0) > 0,
     unit: unitOf(attribute),
     measured_by: first.deciding,
     ...(edges && { edges }),

@@ -41,8 +41,8 @@ async function report(directory: string): Promise<void> {
   console.log(join(directory, REPORT_FILE));
 }
 
-async function calibrate(directory: string, { adapter }: { adapter: string }): Promise<void> {
-  const { attributes, default_strength } = await writeCalibration(directory, adapter);
+async function calibrate(first: string, others: string[], { adapter }: { adapter: string }): Promise<void> {
+  const { attributes, default_strength } = await writeCalibration([first, ...others], adapter);
   const steerable = ATTRIBUTES.filter((name) => attributes[name]?.steerable);
   console.log(
     `Steerable: ${steerable.length === 0 ? "nothing" : steerable.join(", ")}. Default strength: ${default_strength}.`,
@@ -64,6 +64,7 @@ export function evaluateCommand(): Command {
     .command("calibrate")
     .description("write calibration.json into the adapter, and the default strength into its profile")
     .argument("<directory>", "what --out named")
+    .argument("[others...]", "evaluations that add attributes, such as one of toxicity on prompts that provoke it")
     .requiredOption("--adapter <directory>", "the adapter that was evaluated")
     .action(calibrate);
   return evaluate;

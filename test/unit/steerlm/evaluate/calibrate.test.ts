@@ -56,6 +56,28 @@ describe("a calibration", { timeout: 30_000 }, () => {
   });
 });
 
+describe("a calibration from two evaluations", { timeout: 30_000 }, () => {
+  const report = (attribute: "verbosity" | "humor", strengths = [1, 2, 3]) => {
+    const planted = { ...plantedEvaluation({ strengths }), attributes: [attribute] };
+    const said = plantedAnswers(planted, (question, random) => textOf(wordsOf(question, random)));
+    const humor = ({ levels, strength }: Question) => ({ "judge.humor": (levels.humor ?? 0) / strength });
+    return analyse(planted, said, scored(said, humor));
+  };
+
+  test("has the attributes of both, at the default strength of the first", () => {
+    const both = calibrationOf(report("verbosity"), report("humor"));
+    expect(Object.keys(both.attributes).sort()).toEqual(["humor", "verbosity"]);
+    expect(both.default_strength).toBe(calibrationOf(report("verbosity")).default_strength);
+    expect(both.attributes.humor).toMatchObject({ steerable: true, measured_by: "judge.humor" });
+  });
+
+  test("is refused where the second knows nothing of that strength", () => {
+    expect(() => calibrationOf(report("verbosity"), report("humor", [1]))).toThrow(
+      "Nothing is known of humor at the default strength, 2. Evaluate it with --strengths 2 too.",
+    );
+  });
+});
+
 describe("the default strength", { timeout: 30_000 }, () => {
   test("is none that costs quality", () => {
     const scores = scored(answers, ({ strength }) => ({ "judge.quality": strength === 1 ? 3 : 2.5 }));
