@@ -88,6 +88,26 @@ export const BEST_LEVELS: Record<Attribute, Level> = {
 /** Classifier-free guidance factor: 1 is plain conditioning, more amplifies it. Far beyond 3, answers fall apart. */
 export const strengthSchema = z.number().min(1).max(5);
 
+/**
+ * What strength steers away from where a request does not say: the model without a label line (classifier-free guidance), or the same label line
+ * with the opposite of each level that was asked for, the rest held. The second amplifies the attributes asked for and nothing else.
+ */
+const contrastSchema = z.enum(["unsteered", "opposite"]);
+
+/** Levels with those of some attributes turned into their opposites, 4 − level; those of others stay. */
+export function oppositeOf(levels: AttributeLevels, names: readonly Attribute[]): AttributeLevels {
+  const turned = { ...levels };
+  for (const name of names) {
+    const level = levels[name];
+    if (level !== undefined) turned[name] = LEVELS[4 - level] ?? level;
+  }
+  return turned;
+}
+
+/** Whether two label lines have the same levels. */
+export const areSameLevels = (one: AttributeLevels, other: AttributeLevels): boolean =>
+  ATTRIBUTES.every((name) => one[name] === other[name]);
+
 export const edgesSchema = z
   .tuple([z.number(), z.number(), z.number(), z.number()], { error: "must be four numbers" })
   .refine((edges) => edges.every((edge, index) => index === 0 || edge > (edges[index - 1] ?? edge)), {
@@ -113,6 +133,8 @@ export const steeringProfileSchema = z.strictObject({
   template: z.literal("chatml"),
   /** Strength used where the request gives none; 1 where it is left out. */
   strength: strengthSchema.optional(),
+  /** What that steers away from; `unsteered` where it is left out. */
+  against: contrastSchema.optional(),
   /** What measured levels meant in training; left out where nothing was measured. */
   measured: measuredScaleSchema.optional(),
   attributes: z

@@ -36,6 +36,9 @@ export const attributeCalibrationSchema = z.strictObject({
 });
 export type AttributeCalibration = z.infer<typeof attributeCalibrationSchema>;
 
+/** What strength steered away from: the model without a label line, the levels beside the swept one, or the label line with its opposite. */
+export const calibratedContrastSchema = z.enum(["unsteered", "held", "opposite"]);
+
 /**
  * `calibration.json` of an adapter, and the answer to `GET /v1/models/{id}/calibration`: what its answers were measured to be for what was asked
  * for.
@@ -55,7 +58,7 @@ export const calibrationSchema = z.strictObject({
     temperature: z.number(),
     min_p: z.number(),
     max_tokens: z.int().positive(),
-    against: z.enum(["unsteered", "held"]),
+    against: calibratedContrastSchema,
   }),
   attributes: z.partialRecord(attributeSchema, attributeCalibrationSchema),
   /** By strength: measured levels of the column's attribute for each level more of the row's; `null` where nothing measures it. */

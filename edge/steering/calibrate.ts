@@ -1,4 +1,11 @@
-import { ATTRIBUTES, type Attribute, type AttributeLevels, LEVELS, type Level } from "../../schema/attributes.ts";
+import {
+  ATTRIBUTES,
+  type Attribute,
+  type AttributeLevels,
+  LEVELS,
+  type Level,
+  oppositeOf,
+} from "../../schema/attributes.ts";
 import { type CalibratedRequest, calibratedRequest, type WishScale } from "../../schema/calibrated-steering.ts";
 import type { AttributeCalibration, Calibration } from "../../schema/calibration.ts";
 import type { EffectiveSteering } from "../../schema/steering.ts";
@@ -138,6 +145,7 @@ export function calibrate(
     else echo[attribute] = { wished: before, asked: request.level, expected: request.expected, unit };
   }
   // As it was measured.
-  const against = calibration.method.against === "held" ? others : {};
+  const swept = ATTRIBUTES.filter((attribute) => echo[attribute] !== undefined);
+  const against = { unsteered: {}, held: others, opposite: oppositeOf(levels, swept) }[calibration.method.against];
   return { levels, guidance: asked.strength > 1 ? { strength: asked.strength, against } : undefined, echo };
 }

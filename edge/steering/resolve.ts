@@ -2,11 +2,13 @@ import {
   ATTRIBUTES,
   type Attribute,
   type AttributeLevels,
+  areSameLevels,
   type Bound,
   type Bounds,
   clampLevel,
   LEVELS,
   type Level,
+  oppositeOf,
   type RequestedLevels,
   type SteeringProfile,
 } from "../../schema/attributes.ts";
@@ -17,7 +19,7 @@ import { type Calibrated, calibrate, type WishedLevel } from "./calibrate.ts";
 import { decideLevel, type Wishes, wasAskedFor } from "./decide-level.ts";
 
 /** What of a preset decides on levels. */
-export type SteeringPreset = { slug: string; version: number; attributes: AttributeLevels; bounds: Bounds };
+export type SteeringPreset = { slug: string; version: number | null; attributes: AttributeLevels; bounds: Bounds };
 
 const NOTE_WORDS =
   "This model was not trained on attributes: it was only instructed in words, which it follows less reliably.";
@@ -50,20 +52,22 @@ export type FanOutRequest = SteeringRequest & { fan_out?: readonly RequestedLeve
 
 /**
  * How strongly to steer and away from what; `null` for plain steering. An attribute that preset or key bound cannot be steered
- * against: away from a low level is towards a high one.
+ * against: away from a low level is towards a high one. Away from the opposite of what is applied anyway is no such thing.
  *
+ * @param effective levels that are applied
  * @throws AttuneError `invalid_request`
  */
 function resolveGuidance(
-  { strength, against = {} }: SteeringRequest,
+  { attributes, strength, against }: SteeringRequest,
   preset: SteeringPreset | null,
   keyBounds: Bounds,
   profile: SteeringProfile | null,
+  effective: AttributeLevels,
 ): EffectiveSteering["guidance"] | null {
   const applied = strength ?? profile?.strength ?? 1;
   const levels: AttributeLevels = {};
   for (const attribute of ATTRIBUTES) {
-    const level = against[attribute];
+    const level = against?.[attribute];
     if (level === undefined) continue;
     const byPreset = preset !== null && boundOf(preset.bounds, attribute) !== undefined;
     if (byPreset || boundOf(keyBounds, attribute) !== undefined) {
@@ -76,8 +80,15 @@ function resolveGuidance(
     }
     if (profile === null || profile.attributes.some((entry) => entry.name === attribute)) levels[attribute] = level;
   }
-  if (applied > 1) return { strength: applied, against: levels };
-  if (Object.keys(against).length === 0) return null;
+  if (applied > 1) {
+    if (against !== undefined || profile?.against !== "opposite") return { strength: applied, against: levels };
+    const asked = ATTRIBUTES.filter((name) => typeof (attributes?.[name] ?? preset?.attributes[name]) === "number");
+    const opposite = oppositeOf(effective, asked);
+    if (!areSameLevels(opposite, effective)) return { strength: applied, against: opposite };
+    // Nothing was asked for that has an opposite: only who names a strength wants one then.
+    return strength === undefined ? null : { strength, against: {} };
+  }
+  if (against === undefined || Object.keys(against).length === 0) return null;
   throw new AttuneError(
     "invalid_request",
     "steer.against: needs a steer.strength above 1, or there is nothing to steer away from.",
@@ -139,7 +150,9 @@ export function resolveSteering(
       ? calibrate(calibration, wished, effective)
       : null;
   const guidance =
-    calibrated === null ? resolveGuidance(request, preset, keyBounds, profile) : (calibrated.guidance ?? null);
+    calibrated === null
+      ? resolveGuidance(request, preset, keyBounds, profile, effective)
+      : (calibrated.guidance ?? null);
   const notes = [
     method === "words" ? NOTE_WORDS : null,
     request.calibrated === true ? calibrationNote(calibration, wished, calibrated) : null,

@@ -8,8 +8,8 @@ import { openAdapter } from "./adapter.ts";
 export type TrainedAdapter = { identity: string; profile: SteeringProfile };
 
 /**
- * A steerable adapter: its profile, and a SHA-256 of what it was trained to be. The default strength is no part of that, for calibration
- * sets it.
+ * A steerable adapter: its profile, and a SHA-256 of what it was trained to be. The default strength, and what it steers away from, are no
+ * part of that, for calibration sets them.
  *
  * @param directory of a LoRA in PEFT's format with its steering profile
  * @throws Error where it is none
@@ -20,7 +20,7 @@ export async function readTrainedAdapter(directory: string): Promise<TrainedAdap
   if (adapter.profile === null) {
     throw new Error(`${directory} has no profile.json: without it nobody knows which attributes it was trained on.`);
   }
-  const { strength: _, ...trained } = adapter.profile;
+  const { strength: _, against: __, ...trained } = adapter.profile;
   const hash = createHash("sha256").update(JSON.stringify(trained));
   for (const name of ["adapter_config.json", "adapter_model.safetensors"]) await addFile(hash, join(directory, name));
   return { identity: hash.digest("hex"), profile: adapter.profile };

@@ -1,4 +1,4 @@
-import { type Attribute, type AttributeLevels, LEVELS, type Level } from "../../../schema/attributes.ts";
+import { type Attribute, type AttributeLevels, areSameLevels, LEVELS, oppositeOf } from "../../../schema/attributes.ts";
 
 /** What a reply shall be: its label line, and how strongly it is held to. */
 export type Ask = {
@@ -17,23 +17,16 @@ export type Asking = {
   away: readonly Attribute[];
 };
 
-const opposite = (level: Level): Level => LEVELS[4 - level] ?? level;
-
 /**
  * What one question is asked for: the combination itself, or, where attributes are swept, it at every combination of their levels. Answers to
  * one question that differ in an attribute teach it; those to different questions mostly teach what the questions are about.
  */
 export function asksOf(combination: AttributeLevels, { sweep, strength, away }: Asking): [Ask, ...Ask[]] {
   const ask = (levels: AttributeLevels): Ask => {
-    const against = { ...levels };
-    for (const name of away) {
-      const level = levels[name];
-      if (level !== undefined) against[name] = opposite(level);
-    }
-    const isSame = away.length > 0 && away.every((name) => against[name] === levels[name]);
-    return strength === 1 || isSame
+    const against = away.length === 0 ? {} : oppositeOf(levels, away);
+    return strength === 1 || areSameLevels(levels, against)
       ? { levels, strength: 1, against: {} }
-      : { levels, strength, against: away.length === 0 ? {} : against };
+      : { levels, strength, against };
   };
   let swept: AttributeLevels[] = [combination];
   for (const name of sweep) swept = swept.flatMap((levels) => LEVELS.map((level) => ({ ...levels, [name]: level })));

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { type SamplingDefaults, samplingSchema } from "../../../schema/api/chat.ts";
-import type { AttributeLevels, SteeringProfile } from "../../../schema/attributes.ts";
+import { type AttributeLevels, areSameLevels, type SteeringProfile } from "../../../schema/attributes.ts";
 import type { EffectiveSteering } from "../../../schema/steering.ts";
 import { EngineClient } from "../../engine/client.ts";
 import type { GenerationRequest } from "../../engine/generation.ts";
@@ -127,7 +127,7 @@ export class Answerer {
     const { max_tokens: _, ...sampling } = samplingSchema.parse({ ...this.#options.sampling, seed: wish.seed });
     const prompt = this.#prompt(text, wish);
     const request = { id: randomUUID(), prompt, sampling, maxTokens };
-    if (wish.strength === 1 || wish.method !== "label_line") return request;
+    if (wish.strength === 1 || wish.method === "none" || areSameLevels(wish.levels, wish.against)) return request;
     const method = Object.keys(wish.against).length === 0 ? "none" : wish.method;
     const against = this.#prompt(text, { method, levels: wish.against });
     return { ...request, guidance: { prompt: against, strength: wish.strength } };

@@ -7,8 +7,10 @@ import {
   levelSchema,
   strengthSchema,
 } from "../../../schema/attributes.ts";
+import { calibratedContrastSchema } from "../../../schema/calibration.ts";
 import { DEFAULT_PARTS } from "../datasets/split.ts";
 import { count, nonNegative, positiveCount } from "../training/training-options.ts";
+import type { Evaluation } from "./evaluation.ts";
 
 function attributeOf(text: string): Attribute {
   const parsed = attributeSchema.safeParse(text);
@@ -85,7 +87,7 @@ export type EvaluateFlags = {
   attributes?: Attribute[];
   hold: Held;
   strengths: number[];
-  against: "unsteered" | "held";
+  against: Evaluation["against"];
   combine?: AttributeLevels[];
   baseline: "words" | "none";
   control?: string;
@@ -134,8 +136,11 @@ export function withEvaluateOptions(command: Command): Command {
         .argParser(strengths),
     )
     .addOption(
-      new Option("--against <what>", "what strength steers away from: no label line, or the held levels alone")
-        .choices(["unsteered", "held"])
+      new Option(
+        "--against <what>",
+        "what strength steers away from: no label line, the held levels alone, or the opposite level",
+      )
+        .choices(calibratedContrastSchema.options)
         .default("unsteered"),
     )
     .addOption(

@@ -6,6 +6,7 @@ import {
   steeringProfileSchema,
   strengthSchema,
 } from "../../../schema/attributes.ts";
+import { calibratedContrastSchema } from "../../../schema/calibration.ts";
 
 /** What an answer depends on beside its question: two runs that differ in it cannot share a directory. */
 const answeringSchema = z.strictObject({
@@ -37,8 +38,8 @@ export const evaluationSchema = z.strictObject({
   /** Levels that stand beside an attribute in all its label lines. */
   held: z.partialRecord(attributeSchema, attributeLevelsSchema),
   strengths: z.array(strengthSchema).min(1),
-  /** What strength steers away from: the model without a label line, or one with the held levels alone. */
-  against: z.enum(["unsteered", "held"]),
+  /** What strength steers away from: as profiles have it, or the held levels alone. */
+  against: calibratedContrastSchema,
   baseline: z.enum(["words", "none"]),
   combinations: z.array(attributeLevelsSchema),
   samples: z.int().positive(),

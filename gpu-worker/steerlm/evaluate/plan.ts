@@ -1,4 +1,4 @@
-import { type Attribute, type AttributeLevels, LEVELS, type Level } from "../../../schema/attributes.ts";
+import { type Attribute, type AttributeLevels, LEVELS, type Level, oppositeOf } from "../../../schema/attributes.ts";
 import type { Evaluation } from "./evaluation.ts";
 import { type Question, questionKey, SYSTEMS, type System } from "./steered-answer.ts";
 
@@ -37,12 +37,11 @@ export const labelLineOf = (
   { system, strength, attribute, held }: Sweep,
   level: Level,
   { against }: Evaluation,
-): LabelLine => ({
-  system,
-  strength,
-  levels: { ...held, [attribute]: level },
-  against: strength > 1 && against === "held" ? held : {},
-});
+): LabelLine => {
+  const levels = { ...held, [attribute]: level };
+  const contrast = { unsteered: {}, held, opposite: oppositeOf(levels, [attribute]) }[against];
+  return { system, strength, levels, against: strength > 1 ? contrast : {} };
+};
 
 /** The plain model, asked for nothing. */
 export const UNSTEERED: LabelLine = { system: "base", strength: 1, levels: {}, against: {} };

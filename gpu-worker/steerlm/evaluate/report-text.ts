@@ -1,4 +1,5 @@
 import { ATTRIBUTES, type AttributeLevels, LEVELS } from "../../../schema/attributes.ts";
+import type { Evaluation } from "./evaluation.ts";
 import { MEASURES, type Measure } from "./measures.ts";
 import { changeText, factorText, intervalText, percent, signed, table, valueText } from "./report-format.ts";
 import type { Leakage, Report, Response, SweepReport } from "./report-schema.ts";
@@ -61,6 +62,12 @@ export function reportText(report: Report, figures: readonly Figure[]): string {
 
 const section = (title: string, ...paragraphs: string[]): string => [`## ${title}`, ...paragraphs].join("\n\n");
 
+const CONTRASTS: Record<Evaluation["against"], string> = {
+  unsteered: "model without a label line",
+  held: "held levels alone",
+  opposite: "same label line with the opposite level (4 − level)",
+};
+
 function summary({ evaluation, prompts, answers, asked, cut, base }: Report): string {
   const { answering, samples, against, scorers } = evaluation;
   const judged = [
@@ -71,7 +78,7 @@ function summary({ evaluation, prompts, answers, asked, cut, base }: Report): st
   return [
     `- ${answers} of ${asked} answers to ${prompts} prompts, ${samples} to each under each label line, up to ${answering.max_tokens} tokens ` +
       `(${percent(cut)} were cut there), temperature ${answering.temperature}, min-p ${answering.min_p}, seed ${answering.seed}.`,
-    `- Strength steers away from the ${against === "held" ? "held levels alone" : "model without a label line"}.`,
+    `- Strength steers away from the ${CONTRASTS[against]}.`,
     `- Measured by rules${by.length === 0 ? " alone: judged attributes need --judge" : `, and by ${by.join(" and ")}`}.`,
     `- The plain model's own answers: ${valueText(base.words, 0)} words, Coleman–Liau grade ${valueText(base.coleman_liau, 1)}.`,
     `- Model \`${answering.model.slice(0, 12)}\`, adapter \`${answering.adapter.slice(0, 12)}\`.`,

@@ -35,7 +35,10 @@ export async function writeCalibration(
   const profile = parseProfile(profilePath, await readFile(profilePath, "utf8"));
   // Calibration first: alone it is of use, and the profile changes what requests get.
   await writeText(join(adapter, CALIBRATION_FILE), `${JSON.stringify(calibration, null, 2)}\n`);
-  const { strength: _, ...rest } = profile;
-  await writeText(profilePath, `${JSON.stringify({ ...rest, strength: calibration.default_strength }, null, 2)}\n`);
+  const { strength: _, against: __, ...rest } = profile;
+  const { default_strength: strength, method } = calibration;
+  // Requests cannot ask for the held levels by default: they have none.
+  const against = method.against === "opposite" ? method.against : undefined;
+  await writeText(profilePath, `${JSON.stringify({ ...rest, strength, against }, null, 2)}\n`);
   return calibration;
 }

@@ -114,6 +114,10 @@ describe("steer.calibrated", () => {
     const request = { attributes: { verbosity: 4, complexity: 1 }, calibrated: true } as const;
     const steering = resolveSteering(request, null, {}, { profile, calibration: held });
     expect(steering.guidance).toEqual({ strength: 1.9, against: { helpfulness: 4, complexity: 1 } });
+    const opposite = plantedCalibration({ verbosity }, { against: "opposite" });
+    const mirrored = resolveSteering(request, null, {}, { profile, calibration: opposite });
+    const asked = mirrored.effective.verbosity ?? expect.fail("not asked for");
+    expect(mirrored.guidance?.against).toEqual({ helpfulness: 4, complexity: 1, verbosity: 4 - asked });
   });
 
   it("takes one strength for all attributes, at which they come nearest together", () => {

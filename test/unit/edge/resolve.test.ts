@@ -209,6 +209,36 @@ describe("guidance", () => {
     expect(guidanceOf({ strength: 2, against }, null, null)?.against).toEqual(against);
   });
 
+  it("steers away from the opposite of what was asked for where the profile says so, all else held", () => {
+    const profile: SteeringProfile = {
+      ...{ template: "chatml", strength: 2, against: "opposite" },
+      attributes: [
+        { name: "toxicity", default: 0 },
+        { name: "complexity", default: 2 },
+        { name: "verbosity", default: null },
+      ],
+    };
+    const model = uncalibrated(profile);
+    const against = (request: SteeringRequest, preset: SteeringPreset | null = null, bounds: Bounds = {}) =>
+      resolveSteering(request, preset, bounds, model).guidance?.against;
+    expect(against({ attributes: { complexity: 4 } })).toEqual({ toxicity: 0, complexity: 0 });
+    expect(against({ attributes: { verbosity: 1 } })).toEqual({ toxicity: 0, complexity: 2, verbosity: 3 });
+    // What a preset asks for counts, and what the request takes back does not.
+    expect(against({}, presetOf(0, undefined))).toEqual({ toxicity: 0, complexity: 2, verbosity: 4 });
+    expect(against({ attributes: { verbosity: null } }, presetOf(0, undefined))).toBeUndefined();
+    // Of what is applied, not of what was wished; also where it is bounded: it leads away from what the bound forbids.
+    const locked = { toxicity: { locked: 0 } } as const;
+    expect(against({ attributes: { toxicity: 4 } }, null, locked)).toEqual({ toxicity: 4, complexity: 2 });
+    // Levels in the middle have no opposite: nothing is computed twice for nothing.
+    expect(against({})).toBeUndefined();
+    expect(against({ attributes: { complexity: 2 } })).toBeUndefined();
+    expect(against({ strength: 3 })).toEqual({});
+    // A request decides for itself.
+    expect(against({ attributes: { complexity: 4 }, against: {} })).toEqual({});
+    expect(against({ attributes: { complexity: 4 }, against: { verbosity: 1 } })).toEqual({ verbosity: 1 });
+    expect(against({ attributes: { complexity: 4 }, strength: 1 })).toBeUndefined();
+  });
+
   it("is refused against what a preset bounds, or without strength", () => {
     const bounded = presetOf(undefined, { max: 2 });
     const against = { verbosity: 0 } as const;

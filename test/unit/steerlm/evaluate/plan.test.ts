@@ -57,6 +57,14 @@ describe("an evaluation", () => {
     expect(against(1)).toEqual({});
   });
 
+  test("steers away from the opposite level where that is asked for, the held ones as they are", () => {
+    const questions = questionsOf(plantedEvaluation({ attributes: ["complexity"], against: "opposite" }, 1));
+    const strong = questions.filter((q) => q.system === "adapter" && q.strength === 2);
+    expect(strong.map(({ levels, against }) => [levels.complexity, against])).toEqual(
+      [0, 1, 2, 3, 4].map((level) => [level, { verbosity: 2, complexity: 4 - level }]),
+    );
+  });
+
   test("steers each system by its own method", () => {
     const question = { strength: 1, levels: { verbosity: 1 as const }, against: {}, prompt: "p", sample: 0 };
     expect(wishOf({ ...question, system: "adapter" }, 0).method).toBe("label_line");
