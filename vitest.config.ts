@@ -7,6 +7,8 @@ const whole = { ...node, fileParallelism: false, testTimeout: 120_000, hookTimeo
 
 export default defineConfig({
   test: {
+    // The edge writes a line for every request: of interest where a test fails.
+    silent: "passed-only",
     projects: [
       { test: { ...node, name: "unit", include: ["test/unit/**/*.test.ts"] } },
       { test: { ...node, name: "worker", include: ["test/worker/**/*.test.ts"], testTimeout: 30_000 } },

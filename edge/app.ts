@@ -12,13 +12,18 @@ import type { Edge } from "./environment.ts";
 import { answerError, answerMethodNotAllowed, answerNotFound } from "./errors.ts";
 import { answerIn } from "./generations/chat.ts";
 import { CHAT_COMPLETIONS } from "./generations/dialect.ts";
+import { generationRoutes } from "./generations/routes.ts";
+import { limitHeaders } from "./headers.ts";
 import { countRequest } from "./limits/admission.ts";
 import { EXPOSED_HEADERS } from "./limits/headers.ts";
 import { limitRoutes } from "./limits/routes.ts";
 import { modelRoutes } from "./models/routes.ts";
+import { observe } from "./observability/observe.ts";
+import { OBSERVABILITY_HEADERS } from "./observability/response-headers.ts";
 import { presetRoutes } from "./presets/routes.ts";
 import { RESPONSES } from "./responses/dialect.ts";
 import { UI_MESSAGES } from "./ui-messages/dialect.ts";
+import { usageRoutes } from "./usage/routes.ts";
 
 /** What runs in which order. Pages at other paths are static assets and never come here. */
 export const app = new Hono<Edge>();
@@ -28,6 +33,8 @@ app.onError(answerError);
 app.notFound(answerNotFound);
 
 app.use(requestId({ limitLength: 128, generator: () => `req_${randomBase62(24)}` }));
+app.use(observe);
+app.use(limitHeaders);
 
 // No CORS: no page of another origin administers.
 app.use("/admin/v1/*", onlyKnownMethods);
@@ -35,7 +42,7 @@ app.use("/admin/v1/*", administrate);
 app.route("/admin/v1", adminRoutes);
 
 // A preflight names no key. Where a session's or a publishable key's page is known, the answer is for that page alone.
-app.use("/v1/*", cors({ origin: "*", exposeHeaders: EXPOSED_HEADERS, maxAge: 86_400 }));
+app.use("/v1/*", cors({ origin: "*", exposeHeaders: [...EXPOSED_HEADERS, ...OBSERVABILITY_HEADERS], maxAge: 86_400 }));
 app.use("/v1/*", onlyKnownMethods);
 // Checks its key and counts the request by itself: a publishable key opens nothing else.
 app.post("/v1/sessions", openSession);
@@ -48,6 +55,8 @@ app.post("/v1/chat/ui", answerIn(UI_MESSAGES));
 app.route("/v1/attributes", attributeRoutes);
 
 app.use("/v1/*", countRequest);
+app.route("/v1/generations", generationRoutes);
 app.route("/v1/limits", limitRoutes);
 app.route("/v1/presets", presetRoutes);
+app.route("/v1/usage", usageRoutes);
 app.route("/v1", modelRoutes);

@@ -7,6 +7,7 @@ import { retryHeaders } from "./limits/headers.ts";
 const WORKER_RETRY_MS = 5_000;
 
 function answer(c: Context<Edge>, error: AttuneError): Response {
+  c.var.observation.error = error.code;
   if (error.status === 401) c.header("www-authenticate", "Bearer");
   if (error.code === "worker_unavailable") {
     for (const [name, value] of Object.entries(retryHeaders(WORKER_RETRY_MS))) c.header(name, value);

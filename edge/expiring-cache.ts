@@ -17,6 +17,10 @@ export class ExpiringCache<Value> {
     return undefined;
   }
 
+  delete(key: string): void {
+    this.#entries.delete(key);
+  }
+
   set(key: string, value: Value, now: number): void {
     this.#entries.delete(key);
     this.#entries.set(key, { value, expiresAt: now + this.#lifetimeMs });

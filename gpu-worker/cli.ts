@@ -22,6 +22,7 @@ import { addAdapterFileCommands } from "./steerlm/interop/adapter-files.ts";
 import { sftCommand } from "./steerlm/sft/sft-command.ts";
 
 const SECRET_VARIABLE = "ATTUNE_WORKER_SECRET";
+const OTHER_SECRET_VARIABLE = "ATTUNE_WORKER_SECRET_OTHER";
 
 function wholeNumber(text: string): number {
   const value = Number(text);
@@ -121,7 +122,7 @@ program
     console.log(await ensureDecoder(model, { adapter, precision }));
   });
 
-type ServeFlags = Omit<ServeOptions, "model" | "secret" | "remote"> & {
+type ServeFlags = Omit<ServeOptions, "model" | "secret" | "otherSecret" | "remote"> & {
   model?: string;
   remote?: string;
   remoteModel?: string;
@@ -192,12 +193,23 @@ function readSecret(): string {
   throw new Error(`Set ${SECRET_VARIABLE} to a secret of at least 16 characters, which the edge has as WORKER_SECRET.`);
 }
 
+/** The one that is accepted beside it, while edge and workers move from one to another. */
+function readOtherSecret(): string | undefined {
+  const secret = process.env[OTHER_SECRET_VARIABLE] ?? "";
+  if (secret === "") return undefined;
+  if (secret.length >= 16) return secret;
+  throw new Error(
+    `${OTHER_SECRET_VARIABLE} is shorter than 16 characters. Leave it out where no other secret is in use.`,
+  );
+}
+
 async function runServer(flags: ServeFlags): Promise<void> {
   const logger = pino();
   const secret = readSecret();
+  const otherSecret = readOtherSecret();
   const remote = remoteOf(flags);
   const named = await pulled(flags, (text) => logger.info(text));
-  const worker = await serve({ ...flags, ...named, remote, secret }, logger);
+  const worker = await serve({ ...flags, ...named, remote, secret, otherSecret }, logger);
   process.send?.({ type: "listening", url: worker.url });
   logger.info({ url: worker.url, model: flags.id }, "listening");
 

@@ -39,7 +39,8 @@ export const effectiveSteeringSchema = z.strictObject({
   guidance: z.strictObject({ strength: strengthSchema, against: attributeLevelsSchema }).optional(),
   /** With `steer.calibrated`, the attributes that are calibrated; left out without it. */
   calibration: z.partialRecord(attributeSchema, calibratedLevelSchema).optional(),
-  preset: z.strictObject({ slug: z.string(), version: z.int().positive() }).nullable(),
+  /** The preset that was used, and its version; `null`: its draft. */
+  preset: z.strictObject({ slug: z.string(), version: z.int().positive().nullable() }).nullable(),
   clamped: z.array(clampSchema),
   /** Asked for, but the model was not trained on them, so they did not reach it. */
   not_trained: z.array(attributeSchema),

@@ -4,6 +4,7 @@ import { keysCommand } from "./attune/keys-command.ts";
 import { positiveNumber } from "./attune/parse.ts";
 import { printJson } from "./attune/print-json.ts";
 import { projectsCommand } from "./attune/projects-command.ts";
+import { usageCommand } from "./attune/usage-command.ts";
 import { fromUser } from "./start/options.ts";
 
 const program = new Command("npm run attune --")
@@ -17,6 +18,7 @@ const program = new Command("npm run attune --")
 
 program.addCommand(projectsCommand());
 program.addCommand(keysCommand());
+program.addCommand(usageCommand());
 
 program
   .command("audit")

@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { type Check, runChecks, tool } from "./check/check.ts";
 import { checkLockfile } from "./check/lockfile.ts";
 import { checkMigrations } from "./check/migrations.ts";
+import { checkOpenApi } from "./check/openapi.ts";
 import { repository } from "./stack/paths.ts";
 
 /** Every room has its own tsconfig, so that each sees the types of the runtime it runs in and no other's. */
@@ -16,6 +17,7 @@ const checks: Check[] = [
   })),
   { name: "unused files, exports and dependencies", run: () => tool("knip", []) },
   { name: "migrations match the tables", run: checkMigrations },
+  { name: "OpenAPI document and client types match the schemas", run: checkOpenApi },
   { name: "lockfile is complete", run: checkLockfile },
 ];
 

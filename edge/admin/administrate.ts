@@ -31,7 +31,7 @@ async function isAdminToken(token: string | undefined, bearer: string): Promise<
 async function readAdministrator(c: Context<Edge>): Promise<Administrator> {
   const bearer = readBearer(c.req.header("authorization"));
   if (isKeyShaped(bearer)) {
-    const key = await readKey(c, bearer);
+    const key = await c.var.observation.measure("auth", () => readKey(c, bearer));
     const principal = principalOf(key, null);
     c.set("principal", principal);
     // Under its own limits only: whoever used up the project's must not keep its administrator from revoking keys.

@@ -6,6 +6,7 @@ import { projectCreateSchema, projectUpdateSchema } from "../../schema/api/proje
 import { AttuneError, invalidRequest } from "../../schema/wire/errors.ts";
 import { readJson } from "../body.ts";
 import type { Edge } from "../environment.ts";
+import { adminUsageRoutes } from "../usage/routes.ts";
 import { listChanges } from "./audit.ts";
 import { authorOf } from "./author.ts";
 import { keyRoutes } from "./key-routes.ts";
@@ -65,4 +66,5 @@ export const adminRoutes = new Hono<Edge>()
     if (project !== c.var.administrator.projectId) permitAll(c);
     return c.json(await listChanges(drizzle(c.env.DB), { ...query.data, project }));
   })
-  .route("/projects", keyRoutes);
+  .route("/projects", keyRoutes)
+  .route("/projects", adminUsageRoutes);

@@ -10,6 +10,7 @@ import { estimatePromptTokens } from "../limits/estimate.ts";
 import { findModel, usableModels } from "../models/routes.ts";
 import { InferenceWorker } from "../upstreams/inference-worker.ts";
 import { answerRefusal } from "../upstreams/refusal.ts";
+import { regionOf } from "../upstreams/worker-list.ts";
 
 /** Answers to one conversation, and the model whose levels are meant. */
 export type AnswersToScore = { model: ServedModel; messages: Message[]; answers: string[] };
@@ -75,7 +76,12 @@ export async function scoreAnswers<Plan extends AnswersToScore>(
   const reservation = await admit(c, tokens);
   let used = 0;
   try {
-    const scored = await new InferenceWorker(c.env, c.var.requestId).score(request, c.req.raw.signal);
+    const scored = await new InferenceWorker(
+      c.env,
+      c.var.requestId,
+      regionOf(c.req.raw),
+      c.var.observation.traceHeaders,
+    ).score(request, c.req.raw.signal);
     if ("status" in scored) return answerRefusal(c, scored);
     if (scored.predicted) used = tokens;
     return c.json(render(scored, planned));

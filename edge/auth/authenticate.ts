@@ -54,7 +54,7 @@ async function readSession(c: Context<Edge>, token: string): Promise<Principal> 
 
 /** Requires a secret key or a session. */
 export const authenticate = createMiddleware<Edge>(async (c, next) => {
-  c.set("principal", await readPrincipal(c));
+  c.set("principal", await c.var.observation.measure("auth", () => readPrincipal(c)));
   await next();
 });
 

@@ -69,6 +69,15 @@ export function permitPreset(principal: Principal, slug: string, param = "slug")
   );
 }
 
+/** What nobody published yet is for those who may edit it. */
+function permitDraft(principal: Principal, param: string): void {
+  if (principal.scopes.includes("presets:write")) return;
+  throw denied(
+    `${who(principal)} may not use drafts: that takes the scope presets:write. Name a published version, or none for the latest.`,
+    param,
+  );
+}
+
 /**
  * What a request addresses, within what the principal may use. Where it names no preset it takes the session's; a key that is limited
  * to some presets must be told which.
@@ -79,10 +88,11 @@ export function permitAddress(principal: Principal, address: ModelAddress): Mode
   permitModel(principal, address.model);
   if (address.preset !== null) {
     permitPreset(principal, address.preset.slug, address.preset.param);
+    if (address.preset.reference === "draft") permitDraft(principal, address.preset.param);
     return address;
   }
   const preset = principal.session?.preset ?? null;
-  if (preset !== null) return { ...address, preset: { slug: preset, version: null, param: "steer.preset" } };
+  if (preset !== null) return { ...address, preset: { slug: preset, reference: "latest", param: "steer.preset" } };
   if (principal.presets === null) return address;
   throw denied(
     `${who(principal)} only works with a preset. Name one of ${principal.presets.join(", ")} in steer.preset.`,

@@ -4,7 +4,7 @@ import { AttuneError, invalidRequest } from "../../schema/wire/errors.ts";
 import { readJson } from "../body.ts";
 import type { Edge } from "../environment.ts";
 import { admit } from "../limits/admission.ts";
-import { PresetStore, presetNotFound } from "../presets/store.ts";
+import { resolvePreset } from "../presets/versions.ts";
 import { readBearer, readKey } from "./credential.ts";
 import { permitOrigin } from "./origin.ts";
 import { permitPreset, principalOf } from "./principal.ts";
@@ -12,7 +12,8 @@ import { SESSION_LIFETIME, signSession } from "./session-token.ts";
 
 /** `POST /v1/sessions`: a page exchanges its publishable key for a short session of its own. */
 export async function openSession(c: Context<Edge>): Promise<Response> {
-  const key = await readKey(c, readBearer(c.req.header("authorization")));
+  const secret = readBearer(c.req.header("authorization"));
+  const key = await c.var.observation.measure("auth", () => readKey(c, secret));
   if (key.kind !== "publishable") {
     throw new AttuneError(
       "permission_denied",
@@ -33,7 +34,7 @@ export async function openSession(c: Context<Edge>): Promise<Response> {
   const { end_user: endUser = null, preset = null } = parsed.data;
   if (preset !== null) {
     permitPreset(principal, preset, "preset");
-    if ((await new PresetStore(c.env.DB, key.projectId).find(preset)) === null) throw presetNotFound(preset, "preset");
+    await resolvePreset(c.env.DB, key.projectId, { slug: preset, reference: "latest" }, "preset");
   }
   const now = Math.floor(Date.now() / 1000);
   const expiresAt = Math.min(now + SESSION_LIFETIME, key.expiresAt ?? Number.POSITIVE_INFINITY);

@@ -15,8 +15,15 @@ export type Dialect = {
   read(body: unknown): { chat: ChatRequest; echo?: GenerateRequest["echo"] };
   /** Headers of its streams, beside those of all event streams. */
   streamHeaders: Record<string, string>;
-  /** The events that end a stream which the worker broke off. `sequence` is the next frame's number. */
+  /** The events that end a stream which did not come to its own end. `sequence` is the next frame's number. */
   brokenOff(error: AttuneError, sequence: number): string;
+};
+
+/** What all event streams are sent with. */
+export const EVENT_STREAM_HEADERS = {
+  "content-type": "text/event-stream; charset=utf-8",
+  "cache-control": "no-cache, no-transform",
+  "x-accel-buffering": "no",
 };
 
 /** OpenAI's chat completions. */

@@ -6,9 +6,14 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const ID_PREFIX = encoder.encode("id: ");
 const DONE = encoder.encode(DONE_LINE);
+/** How each dialect says that the answer failed: a chunk, a part, an event. */
+const FAILURE_PREFIXES = ['data: {"error"', 'data: {"type":"error"', "event: response.failed"].map((prefix) =>
+  encoder.encode(prefix),
+);
 const ERROR_PREFIX = encoder.encode('data: {"error"');
-const EVENT_PREFIX = encoder.encode("event: response.");
-const ENDING_EVENTS = RESPONSE_ENDINGS.map((event) => encoder.encode(`event: ${event}`));
+const EVENT_PREFIX = encoder.encode("event: ");
+/** The edge's own error ends a stream that is read from where it was kept. */
+const ENDING_EVENTS = [...RESPONSE_ENDINGS, "error"].map((event) => encoder.encode(`event: ${event}`));
 
 function startsWith(line: Uint8Array, prefix: Uint8Array): boolean {
   return line.length >= prefix.length && prefix.every((byte, index) => line[index] === byte);
@@ -46,8 +51,12 @@ export class EventScanner {
   #pending: Uint8Array = new Uint8Array(0);
   /** The id of the last whole event that had one. */
   lastFrame: FrameId | null = null;
+  /** When the first of these came, in Unix milliseconds. */
+  firstFrameAt: number | null = null;
   /** Whether the worker ended the stream, with what ends one in its dialect or with its own error. */
   ended = false;
+  /** Whether the worker said that the answer failed. */
+  failed = false;
 
   /** Takes the next bytes; returns the whole events in them, perhaps none. */
   push(chunk: Uint8Array): Uint8Array {
@@ -70,8 +79,10 @@ export class EventScanner {
   #readLine(line: Uint8Array): void {
     if (startsWith(line, ID_PREFIX)) {
       this.lastFrame = parseFrameId(decoder.decode(line.subarray(ID_PREFIX.length))) ?? this.lastFrame;
-    } else if (endsStream(line)) {
-      this.ended = true;
+      this.firstFrameAt ??= Date.now();
+      return;
     }
+    if (endsStream(line)) this.ended = true;
+    if (FAILURE_PREFIXES.some((prefix) => startsWith(line, prefix))) this.failed = true;
   }
 }

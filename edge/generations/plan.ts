@@ -1,34 +1,40 @@
 import type { Context } from "hono";
 import { DEFAULT_MAX_TOKENS } from "../../schema/api/chat.ts";
-import type { Preset } from "../../schema/api/presets.ts";
-import { AttuneError } from "../../schema/wire/errors.ts";
+import type { VariableValues } from "../../schema/api/persona.ts";
 import type { GenerateRequest } from "../../schema/wire/generate.ts";
 import { permitAddress } from "../auth/principal.ts";
 import { randomBase62 } from "../base62.ts";
 import type { Edge } from "../environment.ts";
 import { estimatePromptTokens } from "../limits/estimate.ts";
 import { findModel, usableModels } from "../models/routes.ts";
-import { PresetStore, presetNotFound } from "../presets/store.ts";
+import { fillPersona, refuseVariables } from "../presets/persona.ts";
+import { resolveRecent } from "../presets/recent.ts";
+import type { ResolvedPreset } from "../presets/versions.ts";
 import { type ModelAddress, parseModelAddress } from "../steering/address.ts";
 import { resolveFanOut, resolveSteering } from "../steering/resolve.ts";
 import { CHAT_COMPLETIONS } from "./dialect.ts";
 import { samplingOf, schedulingOf, withPersona } from "./request.ts";
 
 /** What the worker will be asked to do, and the most tokens it may use by the edge's estimate. */
-export type Plan = { request: GenerateRequest; tokens: number };
+export type Plan = {
+  request: GenerateRequest;
+  tokens: number;
+  /** What the request wants kept of its answer. */
+  keep: { store: boolean; resumable: boolean };
+};
 
-async function findPreset(c: Context<Edge>, address: NonNullable<ModelAddress["preset"]>): Promise<Preset> {
-  const { slug, version, param } = address;
-  const preset = await new PresetStore(c.env.DB, c.var.principal.projectId).find(slug);
-  if (preset === null) throw presetNotFound(slug, param);
-  if (version !== null && version !== preset.version) {
-    throw new AttuneError(
-      "preset_not_found",
-      `Preset ${slug} has no version ${version} any more: only the current one, ${preset.version}, is kept.`,
-      { param },
-    );
+/** The preset that is addressed, with the request's values in its persona; `null` where none is. */
+async function readPreset(
+  c: Context<Edge>,
+  address: ModelAddress["preset"],
+  variables: VariableValues,
+): Promise<ResolvedPreset | null> {
+  if (address === null) {
+    refuseVariables(variables);
+    return null;
   }
-  return preset;
+  const preset = await resolveRecent(c.env.DB, c.var.principal.projectId, address, address.param, Date.now());
+  return { ...preset, persona: fillPersona(preset, variables) };
 }
 
 /**
@@ -41,13 +47,14 @@ export async function planGeneration(c: Context<Edge>, body: unknown, dialect = 
   const { principal } = c.var;
   const address = permitAddress(principal, parseModelAddress(chat.model, chat.steer?.preset));
   const model = findModel(await usableModels(c), address.model);
-  const preset = address.preset === null ? null : await findPreset(c, address.preset);
+  const preset = await readPreset(c, address.preset, chat.steer?.variables ?? {});
   const messages = withPersona(chat.messages, preset?.persona ?? "");
-  const sampling = samplingOf(chat, model.sampling);
+  const sampling = samplingOf(chat, preset?.sampling ?? {}, model.sampling);
   const steer = chat.steer ?? {};
   const fanOut = resolveFanOut(steer, preset, principal.bounds, model);
   const choices = fanOut?.length ?? chat.n ?? 1;
   return {
+    keep: { store: chat.store ?? false, resumable: chat.resumable ?? false },
     tokens: estimatePromptTokens(messages, fanOut?.length ?? 1) + choices * (sampling.max_tokens ?? DEFAULT_MAX_TOKENS),
     request: {
       generation: `gen_${randomBase62(24)}`,

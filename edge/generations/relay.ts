@@ -7,7 +7,8 @@ export const HEARTBEAT_MS = 250;
 
 const encoder = new TextEncoder();
 const HEARTBEAT = encoder.encode(": hb\n\n");
-const BROKEN_OFF = new AttuneError(
+/** What ends a stream that the worker did not end. */
+export const BROKEN_OFF = new AttuneError(
   "generation_failed",
   "The inference worker broke off. The answer is incomplete; try again.",
 );
@@ -27,6 +28,36 @@ async function readNext(reader: ReadableStreamDefaultReader<Uint8Array>): Promis
   }
 }
 
+/** The events that end a stream which stopped short. */
+function brokenOff(cause: unknown, scanner: EventScanner, { brokenOff: render, error }: Ending): Uint8Array {
+  console.error(JSON.stringify({ event: "upstream_broke_off", reason: String(cause) }));
+  return encoder.encode(render(error, (scanner.lastFrame?.sequence ?? -1) + 1));
+}
+
+/** How a stream ends that stopped short: with this error in this dialect. */
+type Ending = Pick<Dialect, "brokenOff"> & { error: AttuneError };
+
+/**
+ * The worker's whole events as they come, and an error in its dialect where the worker stops without having ended the stream. What was seen
+ * until then stands in `scanner`.
+ */
+export async function* readEvents(
+  source: ReadableStream<Uint8Array>,
+  scanner: EventScanner,
+  ending: Ending,
+): AsyncGenerator<Uint8Array, void> {
+  const reader = source.getReader();
+  while (true) {
+    const read = await readNext(reader);
+    if (read.kind === "end") {
+      if (!scanner.ended) yield brokenOff(read.cause, scanner, ending);
+      return;
+    }
+    const events = scanner.push(read.bytes);
+    if (events.length > 0) yield events;
+  }
+}
+
 /**
  * The worker's events as the client's stream: whole events as they come, a comment at once and whenever nothing was written for
  * HEARTBEAT_MS, and an error in its dialect where the worker stops without having ended the stream. `onEnd` runs once; what was seen until
@@ -35,7 +66,7 @@ async function readNext(reader: ReadableStreamDefaultReader<Uint8Array>): Promis
 export function relayEvents(
   source: ReadableStream<Uint8Array>,
   scanner: EventScanner,
-  dialect: Pick<Dialect, "brokenOff">,
+  broken: Ending,
   onEnd: (ending: RelayEnding) => void,
 ): ReadableStream<Uint8Array> {
   const reader = source.getReader();
@@ -64,12 +95,7 @@ export function relayEvents(
           if (read === null) return controller.enqueue(HEARTBEAT);
           reading = null;
           if (read.kind === "end") {
-            if (!scanner.ended) {
-              console.error(JSON.stringify({ event: "upstream_broke_off", reason: String(read.cause) }));
-              controller.enqueue(
-                encoder.encode(dialect.brokenOff(BROKEN_OFF, (scanner.lastFrame?.sequence ?? -1) + 1)),
-              );
-            }
+            if (!scanner.ended) controller.enqueue(brokenOff(read.cause, scanner, broken));
             controller.close();
             return end("source");
           }
@@ -82,6 +108,7 @@ export function relayEvents(
     },
     cancel() {
       end("client");
+      reader.cancel().catch(() => {});
     },
   });
 }

@@ -8,6 +8,7 @@ import {
   samplingSchema,
   UNSUPPORTED_FIELDS,
 } from "../../schema/api/chat.ts";
+import type { PresetSampling } from "../../schema/api/presets.ts";
 import { responseFormatOf } from "../../schema/api/response-format.ts";
 import { AttuneError, invalidRequest } from "../../schema/wire/errors.ts";
 
@@ -58,10 +59,6 @@ export function checkTogether(request: ChatRequest): void {
   if (max_tokens != null && max_completion_tokens != null && max_tokens !== max_completion_tokens) {
     refuse("max_tokens", "differs from max_completion_tokens; they mean the same, give one of the two");
   }
-  const longest = max_completion_tokens ?? max_tokens ?? DEFAULT_MAX_TOKENS;
-  if (min_tokens != null && min_tokens > longest) {
-    refuse("min_tokens", `must be at most max_tokens, which is ${longest} here`);
-  }
   if (top_logprobs != null && top_logprobs > 0 && logprobs !== true) {
     refuse("top_logprobs", "needs logprobs to be true");
   }
@@ -93,26 +90,37 @@ export function refuseFanOut({ steer }: ChatRequest): void {
   throw new AttuneError("unsupported_parameter", message, { param: "steer.fan_out" });
 }
 
-/** The request's sampling with OpenAI's two spellings folded into one and the model's defaults filled in. */
-export function samplingOf(request: ChatRequest, defaults: SamplingDefaults): Sampling {
+/**
+ * The request's sampling with OpenAI's two spellings folded into one. What it does not say is the preset's, and what neither says the
+ * model's.
+ *
+ * @throws AttuneError `invalid_request` where `min_tokens` is more than what comes of it allows
+ */
+export function samplingOf(request: ChatRequest, preset: PresetSampling, model: SamplingDefaults): Sampling {
   const { stop } = request;
+  const max_tokens = request.max_completion_tokens ?? request.max_tokens ?? preset.max_tokens;
+  const longest = max_tokens ?? DEFAULT_MAX_TOKENS;
+  if (request.min_tokens != null && request.min_tokens > longest) {
+    const message = `min_tokens: must be at most max_tokens, which is ${longest} here`;
+    throw new AttuneError("invalid_request", message, { param: "min_tokens" });
+  }
   return samplingSchema.parse({
-    temperature: request.temperature ?? defaults.temperature,
-    top_p: request.top_p ?? defaults.top_p,
-    top_k: request.top_k ?? defaults.top_k,
-    min_p: request.min_p ?? defaults.min_p,
-    frequency_penalty: request.frequency_penalty ?? undefined,
-    presence_penalty: request.presence_penalty ?? undefined,
-    repetition_penalty: request.repetition_penalty ?? undefined,
+    temperature: request.temperature ?? preset.temperature ?? model.temperature,
+    top_p: request.top_p ?? preset.top_p ?? model.top_p,
+    top_k: request.top_k ?? preset.top_k ?? model.top_k,
+    min_p: request.min_p ?? preset.min_p ?? model.min_p,
+    frequency_penalty: request.frequency_penalty ?? preset.frequency_penalty,
+    presence_penalty: request.presence_penalty ?? preset.presence_penalty,
+    repetition_penalty: request.repetition_penalty ?? preset.repetition_penalty,
     logit_bias: request.logit_bias ?? undefined,
     logprobs: request.logprobs === true ? (request.top_logprobs ?? 0) : null,
-    seed: request.seed ?? undefined,
-    stop: (typeof stop === "string" ? [stop] : stop) ?? undefined,
+    seed: request.seed ?? preset.seed,
+    stop: (typeof stop === "string" ? [stop] : stop) ?? preset.stop,
     stop_token_ids: request.stop_token_ids ?? undefined,
     ignore_eos: request.ignore_eos ?? undefined,
     min_tokens: request.min_tokens ?? undefined,
     response_format: responseFormatOf(request.response_format),
-    max_tokens: request.max_completion_tokens ?? request.max_tokens ?? undefined,
+    max_tokens,
   });
 }
 

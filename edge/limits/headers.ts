@@ -68,6 +68,9 @@ export function retryHeaders(retryAfterMs: number): Record<string, string> {
 /** Every header a browser's script may read beyond the safelisted ones. */
 export const EXPOSED_HEADERS = [
   "x-request-id",
+  "x-generation-id",
+  "idempotent-replayed",
+  "etag",
   "retry-after",
   "retry-after-ms",
   "x-should-retry",

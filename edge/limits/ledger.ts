@@ -16,6 +16,8 @@ export type ReserveRequest = {
   subjects: readonly Subject[];
   /** The most that it may use; with any, it is a generation. */
   tokens: number;
+  /** Is never answered with a lease. */
+  alone?: boolean;
 };
 export type ReserveAnswer = { meters: Meter[] } & (
   | { allowed: true; lease: Amount | null }
@@ -55,14 +57,14 @@ export class Ledger {
   }
 
   /** Admits a request within every limit of every subject, or tells which one refuses it and charges nobody. */
-  reserve({ id, subjects, tokens }: ReserveRequest, clock: number): ReserveAnswer {
+  reserve({ id, subjects, tokens, alone = false }: ReserveRequest, clock: number): ReserveAnswer {
     const now = this.#advance(clock);
     if (this.#open.has(id)) return { allowed: true, lease: null, meters: this.#metersOf(subjects) };
     const standings = this.#standingsOf(subjects);
     const demand = demandOf(tokens);
     const refusal = decide(standings, demand, now);
     if (refusal !== null) return { allowed: false, refusal, meters: this.#metersOf(subjects) };
-    const lease = sizeLease(standings, demand, now);
+    const lease = alone ? null : sizeLease(standings, demand, now);
     const reservation: Reservation = {
       id,
       accounts: subjects.map(({ account }) => account),

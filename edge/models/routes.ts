@@ -1,19 +1,18 @@
 import { type Context, Hono } from "hono";
-import { describeAttributes, type ServedModel } from "../../schema/api/models.ts";
+import { describeAttributes, type Model, type ServedModel } from "../../schema/api/models.ts";
 import { AttuneError } from "../../schema/wire/errors.ts";
 import { requireScope } from "../auth/authenticate.ts";
 import { mayUseModel, permitModel } from "../auth/principal.ts";
 import type { Edge } from "../environment.ts";
 import { InferenceWorker } from "../upstreams/inference-worker.ts";
 
-const toModel = (model: ServedModel) => ({
+const toModel = (model: ServedModel): Model => ({
   id: model.id,
   object: "model",
   created: model.created,
   owned_by: "attune",
   context_length: model.context_length,
   steering: model.profile,
-  /** Whether `steer.calibrated` has something to go by. */
   calibrated: model.calibration !== null,
   sampling: model.sampling,
 });
@@ -34,7 +33,7 @@ export function findModel(models: readonly ServedModel[], id: string): ServedMod
 
 /** The served models that the caller may use. */
 export async function usableModels(c: Context<Edge>): Promise<ServedModel[]> {
-  const models = await new InferenceWorker(c.env, c.var.requestId).models();
+  const models = await new InferenceWorker(c.env, c.var.requestId, null, c.var.observation.traceHeaders).models();
   return models.filter(({ id }) => mayUseModel(c.var.principal, id));
 }
 

@@ -1,58 +1,105 @@
 import { type Context, Hono } from "hono";
-import { presetCreateSchema, presetUpdateSchema } from "../../schema/api/presets.ts";
-import { AttuneError, invalidRequest } from "../../schema/wire/errors.ts";
+import { etag, RETAINED_304_HEADERS } from "hono/etag";
+import { newSlugSchema } from "../../schema/api/preset-reference.ts";
+import { MAX_PRESETS } from "../../schema/api/preset-transfer.ts";
+import {
+  type PresetFields,
+  presetContentSchema,
+  presetCreateSchema,
+  presetUpdateSchema,
+} from "../../schema/api/presets.ts";
+import { AttuneError } from "../../schema/wire/errors.ts";
 import { requireScope } from "../auth/authenticate.ts";
 import { mayUsePreset, permitPreset } from "../auth/principal.ts";
-import { readJson } from "../body.ts";
 import type { Edge } from "../environment.ts";
-import { PresetStore, presetNotFound } from "./store.ts";
+import { EXPOSED_HEADERS } from "../limits/headers.ts";
+import { mustBeNew, preconditionFailed, readCondition } from "./condition.ts";
+import {
+  answerDraft,
+  answerPreset,
+  findPreset,
+  parse,
+  parseBody,
+  permittedSlug,
+  publicationOf,
+  requireChanged,
+  storeOf,
+} from "./request.ts";
+import type { Publication } from "./store.ts";
+import { transferRoutes } from "./transfer-routes.ts";
+import { versionRoutes } from "./version-routes.ts";
 
-const storeOf = (c: Context<Edge>) => new PresetStore(c.env.DB, c.var.principal.projectId);
-
-/** The preset that the path names, if the key may use it. */
-function permittedSlug(c: Context<Edge, "/:slug">): string {
-  const slug = c.req.param("slug");
-  permitPreset(c.var.principal, slug);
-  return slug;
-}
-
-const notFound = (slug: string) => presetNotFound(slug, "slug");
 const mayRead = requireScope("presets:read");
 const mayWrite = requireScope("presets:write");
 
-/** Presets of the key's project: create, list, read, update, delete. */
+/** What says how limits stand, and lets a page read it, is in every answer. */
+const KEPT_HEADERS = [
+  ...RETAINED_304_HEADERS,
+  ...EXPOSED_HEADERS,
+  "access-control-allow-origin",
+  "access-control-expose-headers",
+];
+
+type NewPreset = { slug: string; fields: PresetFields; publication: Publication | null };
+
+/** @throws AttuneError `conflict`, or `precondition_failed` where the request says that it must be new */
+async function create(c: Context<Edge>, { slug, fields, publication }: NewPreset): Promise<Response> {
+  const onlyNew = mustBeNew(c);
+  const created = await storeOf(c).create(slug, fields, publication);
+  if (created !== null) return answerPreset(c, created, 201);
+  if ((await storeOf(c).find(slug)) === null) {
+    const message = `The project has ${MAX_PRESETS} presets, and may have no more. Delete one first.`;
+    throw new AttuneError("conflict", message);
+  }
+  const message = `A preset ${slug} exists already. Update it with PUT /v1/presets/${slug}.`;
+  throw onlyNew ? preconditionFailed(message) : new AttuneError("conflict", message, { param: "slug" });
+}
+
+/** Presets of the key's project, their drafts, versions and aliases. */
 export const presetRoutes = new Hono<Edge>()
+  .use(etag({ retainedHeaders: KEPT_HEADERS }))
+  .route("/", transferRoutes)
   .post("/", mayWrite, async (c) => {
-    const parsed = presetCreateSchema.safeParse(await readJson(c.req.raw));
-    if (!parsed.success) throw invalidRequest(parsed.error);
-    const { slug, ...fields } = parsed.data;
+    const { slug, note, publish, ...fields } = await parseBody(c, presetCreateSchema);
     permitPreset(c.var.principal, slug);
-    const preset = await storeOf(c).create(slug, fields);
-    if (preset !== null) return c.json(preset, 201);
-    throw new AttuneError("conflict", `A preset ${slug} exists already. Update it with PUT /v1/presets/${slug}.`, {
-      param: "slug",
-    });
+    return create(c, { slug, fields, publication: publish ? publicationOf(c, note) : null });
   })
   .get("/", mayRead, async (c) => {
-    const all = await storeOf(c).list();
+    const all = (await storeOf(c).list()).map(({ preset }) => preset);
     return c.json({ object: "list", data: all.filter(({ slug }) => mayUsePreset(c.var.principal, slug)) });
   })
-  .get("/:slug", mayRead, async (c) => {
-    const slug = permittedSlug(c);
-    const preset = await storeOf(c).find(slug);
-    if (preset === null) throw notFound(slug);
-    return c.json(preset);
-  })
+  .get("/:slug", mayRead, async (c) => answerPreset(c, await findPreset(c, permittedSlug(c))))
   .put("/:slug", mayWrite, async (c) => {
     const slug = permittedSlug(c);
-    const parsed = presetUpdateSchema.safeParse(await readJson(c.req.raw));
-    if (!parsed.success) throw invalidRequest(parsed.error);
-    const preset = await storeOf(c).update(slug, parsed.data);
-    if (preset === null) throw notFound(slug);
-    return c.json(preset);
+    if (mustBeNew(c)) {
+      const { note, ...fields } = await parseBody(c, presetUpdateSchema);
+      return create(c, { slug: parse(newSlugSchema, slug), fields, publication: publicationOf(c, note) });
+    }
+    const condition = readCondition(c);
+    const { note, ...fields } = await parseBody(c, presetUpdateSchema);
+    const published = await storeOf(c).publish(slug, condition, fields, publicationOf(c, note));
+    return answerPreset(c, await requireChanged(c, slug, condition, published));
   })
   .delete("/:slug", mayWrite, async (c) => {
     const slug = permittedSlug(c);
-    if (!(await storeOf(c).delete(slug))) throw notFound(slug);
+    const condition = readCondition(c);
+    const deleted = await storeOf(c).delete(slug, condition);
+    await requireChanged(c, slug, condition, deleted ? true : null);
     return c.json({ object: "preset", slug, deleted: true });
-  });
+  })
+  .get("/:slug/draft", mayRead, async (c) => answerDraft(c, await findPreset(c, permittedSlug(c))))
+  .put("/:slug/draft", mayWrite, async (c) => {
+    const slug = permittedSlug(c);
+    const condition = readCondition(c);
+    const written = await storeOf(c).writeDraft(slug, condition, await parseBody(c, presetContentSchema));
+    return answerDraft(c, await requireChanged(c, slug, condition, written));
+  })
+  .delete("/:slug/draft", mayWrite, async (c) => {
+    const slug = permittedSlug(c);
+    const condition = readCondition(c);
+    const reset = await storeOf(c).resetDraft(slug, condition);
+    const unpublished = () =>
+      new AttuneError("conflict", `The preset ${slug} has no published version that its draft could go back to.`);
+    return answerDraft(c, await requireChanged(c, slug, condition, reset, unpublished));
+  })
+  .route("/", versionRoutes);

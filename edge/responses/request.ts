@@ -23,8 +23,9 @@ function formatOf({ text }: ResponsesRequest): ChatRequest["response_format"] {
 }
 
 /** What OpenAI's response object repeats of the request, beside its sampling. */
-function echoOf({ instructions, metadata, text }: ResponsesRequest) {
+function echoOf({ instructions, metadata, text, store }: ResponsesRequest) {
   return {
+    store: store ?? false,
     instructions: instructions ?? null,
     metadata: metadata ?? {},
     text: { format: text?.format ?? { type: "text" }, ...(text?.verbosity != null && { verbosity: text.verbosity }) },

@@ -7,5 +7,9 @@ export const UI_MESSAGES: Dialect = {
   name: "ui-message",
   read: readUiRequest,
   streamHeaders: { "x-vercel-ai-ui-message-stream": "v1" },
-  brokenOff: (error) => `${formatFrame({ type: "error", errorText: error.message })}${DONE_LINE}\n\n`,
+  brokenOff: (error) => {
+    const isCancelled = error.code === "generation_cancelled";
+    const part = isCancelled ? { type: "abort", reason: error.message } : { type: "error", errorText: error.message };
+    return `${formatFrame(part)}${DONE_LINE}\n\n`;
+  },
 };

@@ -4,44 +4,37 @@ import {
   ID_HEADER,
   importSigningKey,
   SIGNATURE_HEADER,
-  SIGNATURE_WINDOW,
   type SigningKey,
   TIMESTAMP_HEADER,
   verifyRequest,
 } from "../../schema/wire/signature.ts";
+import { ReplayGuard } from "./replay-guard.ts";
 
-/** Lets only the edge in: every request is signed with the shared secret, and none is accepted twice. */
+/** Lets only the edge in: every request is signed with one of the shared secrets, and none is accepted twice. */
 export class Authenticator {
-  readonly #key: Promise<SigningKey>;
+  readonly #keys: Promise<SigningKey[]>;
   readonly #now: () => number;
-  /** When each accepted id may be forgotten, oldest first. */
-  readonly #seen = new Map<string, number>();
+  readonly #replays = new ReplayGuard();
 
-  /** @param now Unix seconds. */
-  constructor(secret: string, now: () => number = () => Date.now() / 1000) {
-    this.#key = importSigningKey(secret);
+  /**
+   * @param secrets those accepted: one, or two while edge and workers move from one to the other
+   * @param now Unix seconds.
+   */
+  constructor(secrets: readonly string[], now: () => number = () => Date.now() / 1000) {
+    this.#keys = Promise.all(secrets.map(importSigningKey));
     this.#now = now;
   }
 
   /** @throws AttuneError `invalid_signature` */
-  async check(request: IncomingMessage, body: string): Promise<void> {
+  async check(request: Pick<IncomingMessage, "headers" | "method" | "url">, body: string): Promise<void> {
     const header = (name: string) => {
       const value = request.headers[name];
       return typeof value === "string" ? value : null;
     };
     const headers = { id: header(ID_HEADER), timestamp: header(TIMESTAMP_HEADER), signature: header(SIGNATURE_HEADER) };
     const parts = { method: request.method ?? "", path: request.url ?? "", body };
-    const id = await verifyRequest([await this.#key], headers, parts, this.#now());
-    this.#forget();
-    if (this.#seen.has(id)) throw new AttuneError("invalid_signature", "This signed request was used already.");
-    this.#seen.set(id, this.#now() + 2 * SIGNATURE_WINDOW);
-  }
-
-  #forget(): void {
-    const now = this.#now();
-    for (const [id, until] of this.#seen) {
-      if (until > now) return;
-      this.#seen.delete(id);
-    }
+    const { id, timestamp } = await verifyRequest(await this.#keys, headers, parts, this.#now());
+    if (this.#replays.accept(id, timestamp, this.#now())) return;
+    throw new AttuneError("invalid_signature", "This signed request was used already, or comes too late.");
   }
 }

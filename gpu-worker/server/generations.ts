@@ -8,6 +8,7 @@ import {
   generateRequestSchema,
   PROMPT_TOKENS_HEADER,
 } from "../../schema/wire/generate.ts";
+import type { Readiness } from "../../schema/wire/readiness.ts";
 import { monotonicNow } from "../engine/clock.ts";
 import type { AnswerHead } from "./answer-head.ts";
 import type { AnswerMeasurer } from "./answer-measurer.ts";
@@ -17,6 +18,7 @@ import { ChoiceMeasurements } from "./choice-measurements.ts";
 import { type Choice, Choices, type ChoicesEnding, type ChoicesListener, countPromptTokens } from "./choices.ts";
 import { GenerationLog } from "./generation-log.ts";
 import { Grammars, type OpenGrammar } from "./grammars.ts";
+import { logFields } from "./log-fields.ts";
 import { type ModelHost, toGenerations } from "./model-host.ts";
 import type { ModelHosts } from "./model-hosts.ts";
 import { OpenAiLogprobs } from "./openai-logprobs.ts";
@@ -37,6 +39,8 @@ export class Generations {
   readonly #log = new GenerationLog();
   readonly #arrivals = new Arrivals(this.#log);
   readonly #inFlight = new Map<string, Choices>();
+  /** The most tokens that each of them may take. */
+  readonly #tokens = new Map<string, number>();
   readonly #logprobs: OpenAiLogprobs;
   readonly #grammars: Grammars;
   readonly #measurer: AnswerMeasurer;
@@ -85,6 +89,7 @@ export class Generations {
       serviceTier: request.service_tier ?? null,
     };
     const answer = answerWriter(response, head, request);
+    const logger = this.#logger.child(logFields(response.req));
     const timed = generations.map((generation) => {
       return { generation, clock: requestClock(host.metrics, generation) };
     });
@@ -100,13 +105,13 @@ export class Generations {
     if (prepared === null) {
       discard(preparing);
       for (const { clock } of timed) clock.onEnd({ kind: "cancelled", completionTokens: 0 });
-      this.#logEnd(request.generation, 0, { kind: "cancelled", completionTokens: 0 });
+      logEnd(logger, request.generation, 0, { kind: "cancelled", completionTokens: 0 });
       left.abort();
       response.destroy();
       return;
     }
     const { engine, grammars } = prepared;
-    const measurements = this.#measurementsOf(request, host, left.signal, scheduling.deadline);
+    const measurements = this.#measurementsOf(request, host, logger, left.signal, scheduling.deadline);
     const listener: ChoicesListener = {
       onStarted: () => this.#log.run(request.generation),
       onText: (index, text, completionTokens, logprobs) => {
@@ -121,9 +126,10 @@ export class Generations {
       },
       onEnd: (ending) => {
         this.#inFlight.delete(request.generation);
+        this.#tokens.delete(request.generation);
         if (ending.kind === "finished") host.metrics.choices.observe(generations.length);
         this.#log.end(request.generation, STATES[ending.kind], ending.completionTokens);
-        this.#logEnd(request.generation, promptTokens, ending);
+        logEnd(logger, request.generation, promptTokens, ending);
         if (ending.kind !== "finished" || measurements === null) answer.end(ending, null);
         else void measurements.all().then((measured) => answer.end(ending, measured));
       },
@@ -135,6 +141,7 @@ export class Generations {
     );
     choices.submit();
     this.#inFlight.set(request.generation, choices);
+    this.#tokens.set(request.generation, promptTokens + sumOf(generations, ({ maxTokens }) => maxTokens));
     this.#log.begin(request.generation, promptTokens);
     response.setHeader(PROMPT_TOKENS_HEADER, promptTokens);
     if (request.stream) response.writeHead(200, STREAM_HEADERS).flushHeaders();
@@ -156,6 +163,7 @@ export class Generations {
   #measurementsOf(
     request: GenerateRequest,
     host: ModelHost,
+    logger: Logger,
     left: AbortSignal,
     deadline = Number.POSITIVE_INFINITY,
   ): ChoiceMeasurements | null {
@@ -173,17 +181,14 @@ export class Generations {
       },
       (error) => {
         host.metrics.measured(left.aborted ? "abort" : "error");
-        if (!left.aborted) this.#logger.warn({ err: error, generation }, "answer not measured");
+        if (!left.aborted) logger.warn({ err: error, generation }, "answer not measured");
       },
     );
   }
 
-  #logEnd(generation: string, promptTokens: number, ending: ChoicesEnding): void {
-    const state = STATES[ending.kind];
-    this.#logger.info(
-      { generation, promptTokens, ...ending, kind: undefined, error: undefined, state },
-      "generation ended",
-    );
+  /** What it was given to do and has not done: prompts, and answers as long as they may become. */
+  get load(): Readiness["load"] {
+    return { generations: this.#tokens.size, tokens: sumOf([...this.#tokens.values()], (tokens) => tokens) };
   }
 
   /** Has all that run fail, for the worker stops. */
@@ -203,6 +208,13 @@ export class Generations {
     return report;
   }
 }
+
+function logEnd(logger: Logger, generation: string, promptTokens: number, ending: ChoicesEnding): void {
+  const state = STATES[ending.kind];
+  logger.info({ generation, promptTokens, ...ending, kind: undefined, error: undefined, state }, "generation ended");
+}
+
+const sumOf = <T>(items: readonly T[], count: (item: T) => number) => items.reduce((sum, item) => sum + count(item), 0);
 
 /** A choice with what it holds while the engine has it: the grammar that it must follow, and the adapter that it computes with. */
 function holding(

@@ -53,6 +53,8 @@ export type ServeOptions = {
   /** 0 takes any free port. */
   port: number;
   secret: string;
+  /** Accepted beside it, while edge and workers move from one to another. */
+  otherSecret?: string | undefined;
   /** Physical cores; 0 takes all. */
   threads: number;
   /** Requests that decode together. */
@@ -92,7 +94,8 @@ export async function serve(options: ServeOptions, logger: Logger): Promise<Runn
   const metrics = new Metrics();
   const measurer = await openMeasurer(options, logger);
   const hosts = await openHosts(options, metrics, logger);
-  const server = new WorkerServer({ hosts, measurer, metrics, secret: options.secret, logger });
+  const { secret, otherSecret } = options;
+  const server = new WorkerServer({ hosts, measurer, metrics, secret, otherSecret, logger });
   try {
     const url = await server.listen(options.port, options.host);
     const engine = hosts.main.engine.load();

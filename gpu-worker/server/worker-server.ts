@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Logger } from "pino";
 import { AttuneError, toAttuneError } from "../../schema/wire/errors.ts";
 import { GENERATIONS_PATH, WORKER_MODELS_PATH } from "../../schema/wire/generate.ts";
+import { READINESS_PATH, type Readiness } from "../../schema/wire/readiness.ts";
 import { SCORE_PATH } from "../../schema/wire/score.ts";
 import { answerAdmin } from "./adapter-admin.ts";
 import type { AnswerMeasurer } from "./answer-measurer.ts";
@@ -10,6 +11,7 @@ import { Authenticator } from "./authenticator.ts";
 import { readBody } from "./body.ts";
 import { DEBUG_STATE_PATH, debugState } from "./debug-state.ts";
 import { Generations } from "./generations.ts";
+import { logFields } from "./log-fields.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ModelHosts } from "./model-hosts.ts";
 import { score } from "./score.ts";
@@ -45,6 +47,8 @@ export class WorkerServer {
     measurer: AnswerMeasurer;
     metrics: Metrics;
     secret: string;
+    /** Accepted beside it, while edge and workers move from one to another. */
+    otherSecret?: string | undefined;
     logger: Logger;
     stuckAfter?: number;
   }) {
@@ -53,7 +57,9 @@ export class WorkerServer {
     this.#stuckAfter = options.stuckAfter ?? STUCK_AFTER;
     this.#metrics = options.metrics;
     this.#logger = options.logger;
-    this.#authenticator = new Authenticator(options.secret);
+    this.#authenticator = new Authenticator(
+      options.otherSecret === undefined ? [options.secret] : [options.secret, options.otherSecret],
+    );
     this.#generations = new Generations(options.hosts, options.measurer, options.logger);
     this.#server = createServer((request, response) => void this.#answer(request, response));
   }
@@ -103,7 +109,7 @@ export class WorkerServer {
     return this.#hosts.silence > this.#stuckAfter;
   }
 
-  get #readiness(): "ready" | "loading" | "stuck" | "draining" {
+  get #readiness(): Readiness["status"] {
     if (this.#draining) return "draining";
     if (this.#hosts.main.engine.current?.isReady !== true) return "loading";
     return this.#isStuck ? "stuck" : "ready";
@@ -114,9 +120,10 @@ export class WorkerServer {
     if (method !== "GET") return false;
     if (path === "/healthz") {
       sendJson(response, this.#isStuck ? 503 : 200, { status: this.#isStuck ? "stuck" : "ok" });
-    } else if (path === "/readyz") {
+    } else if (path === READINESS_PATH) {
       const status = this.#readiness;
-      sendJson(response, status === "ready" ? 200 : 503, { status });
+      const readiness: Readiness = { status, load: this.#generations.load };
+      sendJson(response, status === "ready" ? 200 : 503, readiness);
     } else if (path === "/metrics") {
       const text = await this.#metrics.render();
       response.writeHead(200, { "content-type": this.#metrics.contentType }).end(text);
@@ -171,7 +178,7 @@ export class WorkerServer {
 
   #refuse(response: ServerResponse, thrown: unknown): void {
     const error = toAttuneError(thrown);
-    if (error.status >= 500) this.#logger.error({ err: thrown }, "request failed");
+    if (error.status >= 500) this.#logger.error({ ...logFields(response.req), err: thrown }, "request failed");
     this.#metrics.refused.inc({ code: error.code });
     if (response.headersSent) {
       response.destroy();

@@ -20,35 +20,34 @@ export const auditQuerySchema = z.object({
 export type AuditQuery = z.infer<typeof auditQuerySchema>;
 
 /** One page of a list. */
-export type Page<T> = {
-  object: "list";
-  data: T[];
-  /** Whether there are more; ask for them with `after`, the last id of this page. */
-  has_more: boolean;
-};
+export const pageSchema = <T extends z.ZodType>(entry: T) =>
+  z.object({
+    object: z.literal("list"),
+    data: z.array(entry),
+    has_more: z.boolean().describe("Whether there are more; ask for them with `after`, the last id of this page."),
+  });
+export type Page<T> = z.infer<ReturnType<typeof pageSchema<z.ZodType<T>>>>;
 
-export type AuditAction =
-  | "project.create"
-  | "project.update"
-  | "key.create"
-  | "key.update"
-  | "key.rotate"
-  | "key.revoke";
+const auditActionSchema = z.enum([
+  "project.create",
+  "project.update",
+  "key.create",
+  "key.update",
+  "key.rotate",
+  "key.revoke",
+]);
+export type AuditAction = z.infer<typeof auditActionSchema>;
 
 /** One administrative change. */
-export type AuditEntry = {
-  object: "audit_entry";
-  /** Counts up. */
-  id: number;
-  /** Unix seconds. */
-  at: number;
-  /** `admin_token`, or the id of the key that did it. */
-  actor: string;
-  action: AuditAction;
-  project: string;
-  /** Id of what was changed. */
-  target: string;
-  /** What it was set to; never a secret. */
-  changes: Record<string, unknown>;
-  request_id: string;
-};
+export const auditEntrySchema = z.object({
+  object: z.literal("audit_entry"),
+  id: z.int().describe("Counts up."),
+  at: z.int().describe("Unix seconds."),
+  actor: z.string().describe("`admin_token`, or the id of the key that did it."),
+  action: auditActionSchema,
+  project: z.string(),
+  target: z.string().describe("Id of what was changed."),
+  changes: z.record(z.string(), z.unknown()).describe("What it was set to; never a secret."),
+  request_id: z.string(),
+});
+export type AuditEntry = z.infer<typeof auditEntrySchema>;

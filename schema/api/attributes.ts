@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { type Attribute, attributeSchema, type Level, levelSchema, type RequestedLevels } from "../attributes.ts";
-import type { AttributeCalibration, CalibrationCurve } from "../calibration.ts";
+import { attributeSchema, levelSchema, requestedLevelsSchema, strengthSchema } from "../attributes.ts";
+import { type AttributeCalibration, measuredMeanSchema } from "../calibration.ts";
 import { contentSchema, messageSchema } from "./chat.ts";
 
 /** What was read off a finished answer about one attribute. */
@@ -58,11 +58,19 @@ export const scoreBodySchema = z
   });
 
 /** The answer to it. */
-export type ScoreList = {
-  object: "list";
-  model: string;
-  data: { object: "attribute_scores"; index: number; attributes: MeasuredAttributes; statistics: TextStatistics }[];
-};
+export const scoreListSchema = z.object({
+  object: z.literal("list"),
+  model: z.string(),
+  data: z.array(
+    z.object({
+      object: z.literal("attribute_scores"),
+      index: z.int(),
+      attributes: measuredAttributesSchema,
+      statistics: textStatisticsSchema,
+    }),
+  ),
+});
+export type ScoreList = z.infer<typeof scoreListSchema>;
 
 /** The body of `POST /v1/attributes/match`. */
 export const matchBodySchema = z.strictObject({
@@ -74,25 +82,33 @@ export const matchBodySchema = z.strictObject({
 });
 
 /** One attribute of the example, and what to ask for. */
-export type MatchedAttribute = {
-  measured: MeasuredAttribute;
-  /** `null` where it is no use to ask. */
-  ask: Level | null;
-  /** What answers to that are measured to be, in the unit of `measured`; `null` where it was never measured. */
-  expected: number | null;
-  /** How well answers follow the level: Spearman's ρ within prompts with its 95 % interval, 1 being exactly; `null` where it was never measured. */
-  rho: CalibrationCurve["rho"] | null;
-  /** In words, what to know about it, or `null`. */
-  note: string | null;
-};
+export const matchedAttributeSchema = z.object({
+  measured: measuredAttributeSchema,
+  ask: levelSchema.nullable().describe("`null` where it is no use to ask."),
+  expected: z
+    .number()
+    .nullable()
+    .describe(
+      "What answers to that are measured to be, in the unit of `measured`; `null` where it was never measured.",
+    ),
+  rho: measuredMeanSchema
+    .nullable()
+    .describe(
+      "How well answers follow the level: Spearman's ρ within prompts with its 95 % interval, 1 being exactly; `null` where it was never measured.",
+    ),
+  note: z.string().nullable().describe("In words, what to know about it, or `null`."),
+});
+export type MatchedAttribute = z.infer<typeof matchedAttributeSchema>;
 
 /** The answer to it. `steer` can stand in a chat request as it is. */
-export type AttributeMatch = {
-  object: "attribute_match";
-  model: string;
-  /** Whether `steer` comes from the model's calibration; else it is the measured levels. */
-  calibrated: boolean;
-  steer: { attributes: RequestedLevels; strength?: number };
-  attributes: Partial<Record<Attribute, MatchedAttribute>>;
-  statistics: TextStatistics;
-};
+export const attributeMatchSchema = z.object({
+  object: z.literal("attribute_match"),
+  model: z.string(),
+  calibrated: z
+    .boolean()
+    .describe("Whether `steer` comes from the model's calibration; else it is the measured levels."),
+  steer: z.object({ attributes: requestedLevelsSchema, strength: strengthSchema.optional() }),
+  attributes: z.partialRecord(attributeSchema, matchedAttributeSchema),
+  statistics: textStatisticsSchema,
+});
+export type AttributeMatch = z.infer<typeof attributeMatchSchema>;

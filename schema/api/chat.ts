@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { attributeLevelsSchema, requestedLevelsSchema, strengthSchema } from "../attributes.ts";
-import { SLUG_PATTERN } from "./presets.ts";
+import { variableValuesSchema } from "./persona.ts";
+import { PRESET_ADDRESS } from "./preset-reference.ts";
 import { responseFormatRequestSchema, responseFormatSchema } from "./response-format.ts";
 
 const textPartSchema = z.object({
@@ -52,11 +53,10 @@ const steerRequestSchema = z.strictObject({
   calibrated: z.boolean().optional(),
   /** The answer says what was measured of it. */
   measure: z.boolean().optional(),
-  /** `slug` or `slug:version`; the same as `model: "name@slug"`. */
-  preset: z
-    .string()
-    .regex(new RegExp(`^${SLUG_PATTERN}(:[1-9][0-9]{0,8})?$`), { error: "must be slug or slug:version" })
-    .optional(),
+  /** `slug`, `slug:version` or `slug:alias`; the same as `model: "name@slug"`. */
+  preset: z.string().regex(PRESET_ADDRESS, { error: "must be slug, slug:version or slug:alias" }).optional(),
+  /** Values of the preset's variables. */
+  variables: variableValuesSchema.optional(),
 });
 
 /** Upper end of max_tokens, whatever the model; its context is checked by the worker. */
@@ -140,6 +140,10 @@ export const chatRequestSchema = z.object({
   steer: nullish(steerRequestSchema),
   n: nullish(choiceCountSchema),
   stream: nullish(z.boolean()),
+  /** The answer can be read again later. */
+  store: nullish(z.boolean()),
+  /** The answer goes on without the client, which can come back for the rest of it. */
+  resumable: nullish(z.boolean()),
   service_tier: nullish(serviceTierSchema),
   /** How long the answer may take, in milliseconds. */
   deadline_ms: nullish(deadlineSchema),

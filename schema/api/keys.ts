@@ -1,10 +1,18 @@
 import { z } from "zod";
 import { type Bounds, boundsSchema } from "../attributes.ts";
 import { type Limits, limitSchemas, limitsSchema, NO_LIMITS } from "./limits.ts";
-import { slugSchema } from "./presets.ts";
+import { slugSchema } from "./preset-reference.ts";
 
 /** What a key may be used for. */
-export const SCOPES = ["chat", "attributes", "models:read", "presets:read", "presets:write", "admin"] as const;
+export const SCOPES = [
+  "chat",
+  "attributes",
+  "models:read",
+  "presets:read",
+  "presets:write",
+  "usage:read",
+  "admin",
+] as const;
 export type Scope = (typeof SCOPES)[number];
 const scopeSchema = z.enum(SCOPES, { error: `must be one of ${SCOPES.join(", ")}` });
 
@@ -19,7 +27,7 @@ const keyModeSchema = z.enum(["live", "test"]);
 const PUBLISHABLE_SCOPES: readonly Scope[] = ["chat", "attributes", "models:read"];
 /** Of new keys. A page that has no use for reading texts of its visitors' own does not offer it. */
 export const DEFAULT_SCOPES: Record<KeyKind, readonly Scope[]> = {
-  secret: ["chat", "attributes", "models:read", "presets:read", "presets:write"],
+  secret: ["chat", "attributes", "models:read", "presets:read", "presets:write", "usage:read"],
   publishable: ["chat", "models:read"],
 };
 
@@ -142,22 +150,36 @@ export const keyRotateSchema = z.strictObject({
 });
 
 /** A key as every admin route answers it. Never with its secret, but for the two routes that make one. */
-export type Key = KeySettings & {
-  object: "key";
-  id: string;
-  project: string;
-  kind: KeyKind;
-  /** What a person recognises it by: its prefix, where it is known, and its last four characters. */
-  hint: string;
-  revoked_at: number | null;
-  /** Until when the secret before the last rotation works; `null` where there is none. */
-  replaced_works_until: number | null;
-  /** Whether its hash is not known to be under the present pepper. Using the key renews the hash. */
-  rehash_pending: boolean;
-  /** Counts up by one with every change, from 1. */
-  version: number;
-  created_at: number;
-};
+export const keySchema = z.object({
+  object: z.literal("key"),
+  id: z.string(),
+  project: z.string(),
+  kind: keyKindSchema,
+  hint: z
+    .string()
+    .describe("What a person recognises it by: its prefix, where it is known, and its last four characters."),
+  name: z.string(),
+  scopes: z.array(scopeSchema),
+  bounds: boundsSchema,
+  models: z.array(z.string()).nullable(),
+  presets: z.array(z.string()).nullable(),
+  origins: z.array(z.string()),
+  ...limitSchemas,
+  end_user_limits: z.object(limitSchemas),
+  expires_at: z.int().nullable().describe("Unix seconds; `null`: never."),
+  revoked_at: z.int().nullable(),
+  replaced_works_until: z
+    .int()
+    .nullable()
+    .describe("Until when the secret before the last rotation works; `null` where there is none."),
+  rehash_pending: z
+    .boolean()
+    .describe("Whether its hash is not known to be under the present pepper. Using the key renews the hash."),
+  version: z.int().describe("Counts up by one with every change, from 1."),
+  created_at: z.int().describe("Unix seconds."),
+});
+export type Key = Omit<z.infer<typeof keySchema>, keyof KeySettings> & KeySettings;
 
 /** The answer that holds a new secret, the only time it is shown. */
+export const keyWithSecretSchema = keySchema.extend({ secret: z.string() });
 export type KeyWithSecret = Key & { secret: string };

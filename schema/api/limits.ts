@@ -36,31 +36,43 @@ export const limitsSchema = z.strictObject({
 });
 
 /** Whose limits: each of them must allow a request. */
-export type SubjectKind = "key" | "project" | "end_user";
+const subjectKindSchema = z.enum(["key", "project", "end_user"]);
+export type SubjectKind = z.infer<typeof subjectKindSchema>;
 
 /** How one limit stands. */
-export type LimitState = {
-  /** `null`: not limited. */
-  limit: number | null;
-  /** Used and reserved: in the last 60 s, running now, or in this month. */
-  used: number;
-  remaining: number | null;
-  /** Milliseconds until all of it is free again if nothing more is asked for; `null` where nobody can say. */
-  reset_ms: number | null;
-};
+const limitStateSchema = z.object({
+  limit: z.int().nullable().describe("`null`: not limited."),
+  used: z.int().describe("Used and reserved: in the last 60 s, running now, or in this month."),
+  remaining: z.int().nullable(),
+  reset_ms: z
+    .number()
+    .nullable()
+    .describe("Milliseconds until all of it is free again if nothing more is asked for; `null` where nobody can say."),
+});
+export type LimitState = z.infer<typeof limitStateSchema>;
 
-/** What a limit says of a request. `retry_after_ms` is `null` where waiting cannot help, 0 where it fits now. */
-type LimitVerdict = LimitState & { allowed: boolean; retry_after_ms: number | null };
+/** What a limit says of a request. */
+const limitVerdictSchema = limitStateSchema.extend({
+  allowed: z.boolean(),
+  retry_after_ms: z.number().nullable().describe("`null` where waiting cannot help, 0 where it fits now."),
+});
 
-type SubjectStates<State> = {
-  subject: SubjectKind;
-  /** Id of the key or project, or the end user as its page calls it; `null` for visitors without a name. */
-  id: string | null;
-  limits: Record<LimitName, State>;
-};
+const subjectStates = <State extends z.ZodType>(state: State) =>
+  z.object({
+    subject: subjectKindSchema,
+    id: z
+      .string()
+      .nullable()
+      .describe("Id of the key or project, or the end user as its page calls it; `null` for visitors without a name."),
+    limits: z.record(z.enum(LIMIT_NAMES), state),
+  });
 
 /** The answer of `GET /v1/limits`. */
-export type LimitsAnswer = { object: "limits"; subjects: SubjectStates<LimitState>[] };
+export const limitsAnswerSchema = z.object({
+  object: z.literal("limits"),
+  subjects: z.array(subjectStates(limitStateSchema)),
+});
+export type LimitsAnswer = z.infer<typeof limitsAnswerSchema>;
 
 /** The body of `POST /v1/limits/check`, where it is not a chat request. */
 export const tokensCheckSchema = z.strictObject({
@@ -68,17 +80,19 @@ export const tokensCheckSchema = z.strictObject({
   tokens: z.int().min(0).max(1_000_000_000_000),
 });
 
-/** Which limit refuses a request. */
-type RefusedBy = { subject: SubjectKind; limit: LimitName };
-
 /** The answer of `POST /v1/limits/check`. */
-export type LimitsCheckAnswer = {
-  object: "limits.check";
-  allowed: boolean;
-  /** What the request would reserve. */
-  tokens: number;
-  refused_by: RefusedBy | null;
-  /** Milliseconds until it would be allowed if nothing else is asked for; `null` where waiting cannot help. */
-  retry_after_ms: number | null;
-  subjects: SubjectStates<LimitVerdict>[];
-};
+export const limitsCheckAnswerSchema = z.object({
+  object: z.literal("limits.check"),
+  allowed: z.boolean(),
+  tokens: z.int().describe("What the request would reserve."),
+  refused_by: z
+    .object({ subject: subjectKindSchema, limit: z.enum(LIMIT_NAMES) })
+    .nullable()
+    .describe("The limit that refuses it."),
+  retry_after_ms: z
+    .number()
+    .nullable()
+    .describe("Milliseconds until it would be allowed if nothing else is asked for; `null` where waiting cannot help."),
+  subjects: z.array(subjectStates(limitVerdictSchema)),
+});
+export type LimitsCheckAnswer = z.infer<typeof limitsCheckAnswerSchema>;

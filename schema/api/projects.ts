@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type Limits, limitSchemas } from "./limits.ts";
+import { limitSchemas } from "./limits.ts";
 
 const nameSchema = z.string().trim().min(1, { error: "must not be empty" }).max(100);
 
@@ -25,12 +25,12 @@ export const projectUpdateSchema = z.strictObject({
 export type ProjectUpdate = z.infer<typeof projectUpdateSchema>;
 
 /** A project as every admin route answers it: what keys, presets and limits belong to. */
-export type Project = Limits & {
-  object: "project";
-  id: string;
-  name: string;
-  /** Counts up by one with every change, from 1. */
-  version: number;
-  /** Unix seconds. */
-  created_at: number;
-};
+export const projectSchema = z.object({
+  object: z.literal("project"),
+  id: z.string(),
+  name: z.string(),
+  ...limitSchemas,
+  version: z.int().describe("Counts up by one with every change, from 1."),
+  created_at: z.int().describe("Unix seconds."),
+});
+export type Project = z.infer<typeof projectSchema>;

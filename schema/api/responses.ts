@@ -8,7 +8,7 @@ const textPartSchema = z.object({
 });
 
 /** A turn of the conversation, also as it stands in an earlier answer's `output`. */
-const messageItemSchema = z
+export const messageItemSchema = z
   .object({
     type: z.literal("message", { error: "only items of type message are supported" }).optional(),
     role: messageSchema.shape.role,
@@ -92,8 +92,6 @@ export const UNSUPPORTED_RESPONSES_FIELDS: Record<string, (value: unknown) => bo
   previous_response_id: () => false,
   conversation: () => false,
   prompt: () => false,
-  /** Nothing of an answer is kept, so nobody can ask for it later. */
-  store: (value) => value === false,
   background: (value) => value === false,
   reasoning: (value) =>
     typeof value === "object" && value !== null && Object.values(value).every((entry) => entry === null),

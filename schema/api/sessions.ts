@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { slugSchema } from "./presets.ts";
+import { slugSchema } from "./preset-reference.ts";
 
 /** The body of `POST /v1/sessions`. */
 export const sessionCreateSchema = z.strictObject({
@@ -10,12 +10,12 @@ export const sessionCreateSchema = z.strictObject({
 });
 
 /** The answer: a bearer token for a page of this origin. */
-export type SessionAnswer = {
-  object: "session";
-  token: string;
-  /** Unix seconds. */
-  expires_at: number;
-  origin: string;
-  end_user: string | null;
-  preset: string | null;
-};
+export const sessionAnswerSchema = z.object({
+  object: z.literal("session"),
+  token: z.string(),
+  expires_at: z.int().describe("Unix seconds."),
+  origin: z.string(),
+  end_user: z.string().nullable(),
+  preset: z.string().nullable(),
+});
+export type SessionAnswer = z.infer<typeof sessionAnswerSchema>;

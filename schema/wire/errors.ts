@@ -24,7 +24,18 @@ const CODES = {
   method_not_allowed: { status: 405, type: "invalid_request_error" },
   /** It exists already, or somebody else changed it first. */
   conflict: { status: 409, type: "invalid_request_error" },
+  /** Its owner cancelled the generation. */
+  generation_cancelled: { status: 409, type: "invalid_request_error" },
+  /** It was kept, and is no more; or it was never to be kept. */
+  not_kept: { status: 410, type: "invalid_request_error" },
+  /** `If-Match` or `If-None-Match` says so: it is not as the caller last saw it, or there already. */
+  precondition_failed: { status: 412, type: "invalid_request_error" },
+  /** The body did not arrive in time. */
+  request_timeout: { status: 408, type: "invalid_request_error" },
   request_too_large: { status: 413, type: "invalid_request_error" },
+  headers_too_large: { status: 431, type: "invalid_request_error" },
+  /** The Idempotency-Key stands for another request. */
+  idempotency_mismatch: { status: 422, type: "invalid_request_error" },
   rate_limit_exceeded: { status: 429, type: "rate_limit_error" },
   /** The month's tokens are used up; another try in a minute does not help. */
   budget_exceeded: { status: 429, type: "insufficient_quota" },
@@ -41,6 +52,10 @@ const CODES = {
 
 export type ErrorCode = keyof typeof CODES;
 export type ErrorStatus = (typeof CODES)[ErrorCode]["status"];
+
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(CODES, code);
+}
 
 export const errorBodySchema = z.object({
   error: z.object({

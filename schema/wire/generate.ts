@@ -67,7 +67,7 @@ export function choicesOf({ steering, n = 1, fan_out }: GenerateRequest): Effect
 export const PROMPT_TOKENS_HEADER = "attune-prompt-tokens";
 export const COMPLETION_TOKENS_HEADER = "attune-completion-tokens";
 
-const generationStateSchema = z.enum(["queued", "running", "completed", "cancelled", "failed"]);
+export const generationStateSchema = z.enum(["queued", "running", "completed", "cancelled", "failed"]);
 export type GenerationState = z.infer<typeof generationStateSchema>;
 
 /** The answer to a cancel: how the generation ended and what it really used. */

@@ -49,9 +49,12 @@ function decodeBase64(text: string): Uint8Array<ArrayBuffer> | null {
   }
 }
 
+/** An id as long as anybody's, and no longer: the worker remembers it. */
+const ID = /^[\w-]{1,64}$/;
+
 /**
- * Checks a request's signature against each accepted key in constant time and returns its id, which the caller remembers for
- * the length of the window so that nothing is accepted twice.
+ * Checks a request's signature against each accepted key in constant time and returns its id and timestamp, which the caller remembers
+ * for the length of the window so that nothing is accepted twice.
  *
  * @param now Unix seconds.
  * @throws AttuneError `invalid_signature`
@@ -61,9 +64,9 @@ export async function verifyRequest(
   headers: SignatureHeaders,
   parts: SignedParts,
   now: number,
-): Promise<string> {
+): Promise<{ id: string; timestamp: number }> {
   const { id, timestamp, signature } = headers;
-  if (id === null || timestamp === null || signature === null || !/^\d{1,12}$/.test(timestamp)) {
+  if (id === null || timestamp === null || signature === null || !ID.test(id) || !/^\d{1,12}$/.test(timestamp)) {
     throw new AttuneError("invalid_signature", "The request is not signed. Only the edge may call this worker.");
   }
   if (Math.abs(now - Number(timestamp)) > SIGNATURE_WINDOW) {
@@ -74,7 +77,7 @@ export async function verifyRequest(
     const mac = candidate.startsWith("v1,") ? decodeBase64(candidate.slice(3)) : null;
     if (mac === null) continue;
     for (const key of keys) {
-      if (await crypto.subtle.verify("HMAC", key, mac, content)) return id;
+      if (await crypto.subtle.verify("HMAC", key, mac, content)) return { id, timestamp: Number(timestamp) };
     }
   }
   throw new AttuneError("invalid_signature", "The signature does not match. Edge and worker must share one secret.");

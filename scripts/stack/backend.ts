@@ -75,8 +75,17 @@ export async function startBackend(options: BackendOptions, started: AsyncDispos
     WORKER_SECRET: secrets.workerSecret,
     KEY_PEPPER: secrets.keyPepper,
     ADMIN_TOKEN: secrets.adminToken,
+    ...collectorOf(process.env),
   };
   return { paths, secrets, worker, bindings, progress, step, publish: lock.publish };
+}
+
+/** Where the edge's spans go, if the environment says so. */
+function collectorOf({ OTLP_ENDPOINT, OTLP_HEADERS }: NodeJS.ProcessEnv): Record<string, string> {
+  return {
+    ...(OTLP_ENDPOINT !== undefined && { OTLP_ENDPOINT }),
+    ...(OTLP_HEADERS !== undefined && { OTLP_HEADERS }),
+  };
 }
 
 /** What the inference worker's modules throw is written for the user too. */

@@ -30,12 +30,15 @@ class FileLog extends Log {
  *
  * @param options.bindings what wrangler.toml leaves to the environment
  * @param options.onRestart called after the runtime crashed and Miniflare started it again on the same port
+ * @param options.direct whether requests reach the Worker without Miniflare's entry, and its calls the network without its exit; no static
+ *   assets are served then
  */
 export async function startEdge(options: {
   paths: StatePaths;
   port: number;
   bindings: Record<string, string>;
   onRestart: () => void;
+  direct?: boolean;
 }): Promise<EdgeServer> {
   const { paths } = options;
   const config = unstable_readConfig({ config: CONFIG }, { hideWarnings: true });
@@ -45,6 +48,7 @@ export async function startEdge(options: {
     throw new StackError("wrangler.toml names no Worker, or no D1 database with a migrations_dir.");
   }
 
+  const { assets, ...withoutAssets } = workerOptions;
   const log = openLog(paths.edgeLog);
   const miniflare = keepingSignals(
     () =>
@@ -61,7 +65,10 @@ export async function startEdge(options: {
           unsafeHandleRuntimeRestart: options.onRestart,
           workers: [
             {
-              ...workerOptions,
+              ...withoutAssets,
+              ...(options.direct
+                ? { unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }], stripCfConnectingIp: false }
+                : assets !== undefined && { assets }),
               name: config.name,
               bindings: { ...config.vars, ...options.bindings },
               modulesRoot: paths.bundle,
@@ -78,7 +85,8 @@ export async function startEdge(options: {
   };
 
   try {
-    const url = await miniflare.ready;
+    const entry = await miniflare.ready;
+    const url = options.direct ? await miniflare.unsafeGetDirectURL(config.name) : entry;
     const database = await miniflare.getD1Database(d1.binding);
     await applyMigrations(database, join(repository, d1.migrations_dir));
     return { url: url.origin, database, stop };

@@ -5,9 +5,10 @@ import { ensureChromium } from "./chromium.ts";
 import { ensureLlamaServer } from "./llama-server.ts";
 import { ensureOpenAiPython } from "./openai-python.ts";
 import { ensurePeft } from "./peft.ts";
+import { ensureSchemathesis } from "./schemathesis.ts";
 
 /** Projects of vitest.config.ts that never touch the real model. */
-const WITHOUT_MODEL = new Set(["edge"]);
+const WITHOUT_MODEL = new Set(["edge", "schemathesis"]);
 
 /** Gets what the chosen projects need, and says where it is in the environment that the tests inherit. */
 export async function setUp(projects: Set<string>, progress: Progress): Promise<void> {
@@ -28,6 +29,9 @@ export async function setUp(projects: Set<string>, progress: Progress): Promise<
     process.env.ATTUNE_TEST_PEFT_PYTHON = await progress.step("PyTorch, transformers, PEFT and TRL", () =>
       ensurePeft(),
     );
+  }
+  if (projects.has("schemathesis")) {
+    process.env.ATTUNE_TEST_SCHEMATHESIS_PYTHON = await progress.step("Schemathesis", () => ensureSchemathesis());
   }
   // The worker's tests of graphics processors compute with the Vulkan driver that Chromium brings.
   if (projects.has("browser") || projects.has("worker")) {

@@ -146,7 +146,6 @@ describe("a response, by the openai client", () => {
   it.each([
     ["tools", { tools: [{ type: "web_search" }] }],
     ["previous_response_id", { previous_response_id: "gen_1" }],
-    ["store", { store: true }],
     ["background", { background: true }],
     ["reasoning", { reasoning: { effort: "high" } }],
     ["n", { n: 2 }],

@@ -47,12 +47,22 @@ export function tinyStack() {
     /** What clients take as their base address. */
     baseURL: () => `${edge.current().url}/v1`,
     key: () => key,
+    project: () => project,
+    stateDirectory: edge.stateDirectory,
+    /** Where the edge is, and what opens its admin API. */
+    edge: () => edge.current(),
     addKey,
     /** OpenAI's client, without retries that would hide an error. */
     client: (options: Partial<ConstructorParameters<typeof OpenAI>[0]> = {}) =>
       new OpenAI({ apiKey: key, baseURL: `${edge.current().url}/v1`, maxRetries: 0, ...options }),
+    restartEdge: edge.restart,
     /** Stops the worker at once: what it was answering fails. */
     stopWorker: () => running().close(0),
+    /** Tokens that the worker has generated since it started. */
+    async generatedTokens(): Promise<number> {
+      const text = await (await fetch(`${running().url}/metrics`)).text();
+      return Number(/^vllm:generation_tokens_total\{.*\} (\d+)$/m.exec(text)?.[1] ?? Number.NaN);
+    },
     /** Generations that the worker has running. */
     async runningGenerations(): Promise<number> {
       const text = await (await fetch(`${running().url}/metrics`)).text();

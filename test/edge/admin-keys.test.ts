@@ -35,7 +35,7 @@ describe("a new key", () => {
       name: "backend",
       kind: "secret",
       hint: `sk_live_…${secret.slice(-4)}`,
-      scopes: ["chat", "attributes", "models:read", "presets:read", "presets:write"],
+      scopes: ["chat", "attributes", "models:read", "presets:read", "presets:write", "usage:read"],
       bounds: { toxicity: { locked: 0 } },
       models: null,
       presets: null,

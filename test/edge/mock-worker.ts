@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
+import { z } from "zod";
 import { usageOf } from "../../schema/api/chat.ts";
 import type { ServedModel } from "../../schema/api/models.ts";
 import { LEVELS } from "../../schema/attributes.ts";
@@ -15,6 +16,7 @@ import {
   PROMPT_TOKENS_HEADER,
   WORKER_MODELS_PATH,
 } from "../../schema/wire/generate.ts";
+import { READINESS_PATH, type Readiness, readinessSchema } from "../../schema/wire/readiness.ts";
 import { SCORE_PATH, type ScoreAnswer, type ScoreRequest, scoreRequestSchema } from "../../schema/wire/score.ts";
 import {
   ID_HEADER,
@@ -61,14 +63,19 @@ const MODELS: ServedModel[] = [
   },
 ];
 
+type MockRefusal = { code: ErrorCode; message: string; retryAfter?: string };
+
 /** Answers where the first word of the last message names one; see {@link answer} for the others. */
-const REFUSALS: Record<string, { code: ErrorCode; message: string; retryAfter?: string }> = {
+const REFUSALS: Record<string, MockRefusal> = {
   "queue-full": { code: "queue_full", message: "The queue is full.", retryAfter: "3" },
   "too-long": { code: "context_length_exceeded", message: "The prompt is too long." },
   "too-late": { code: "deadline_exceeded", message: "The deadline passed in the queue." },
   draining: { code: "worker_unavailable", message: "Draining.", retryAfter: "7" },
   explodes: { code: "internal_error", message: "secret stack trace" },
 };
+
+/** Answers of so many numbers: one every 20 ms, or, where they are long, as fast as it goes. */
+const NUMBERS: Record<string, number> = { slow: 500, brisk: 25, huge: 1200 };
 
 /** Multi-byte on purpose: no cut may damage it. */
 const ANSWER = ["Grüß", " dich", ", 世界", " 👋🏽", "!"];
@@ -87,6 +94,11 @@ async function readBody(request: IncomingMessage): Promise<string> {
 
 function sendJson(response: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}): void {
   response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
+}
+
+function refuse({ code, message, retryAfter }: MockRefusal, response: ServerResponse): void {
+  const error = new AttuneError(code, message, { param: "messages" });
+  sendJson(response, error.status, error.toBody(), retryAfter === undefined ? {} : { "retry-after": retryAfter });
 }
 
 /** How the answer as a whole says that it was steered, and how one of its choices does. */
@@ -118,7 +130,9 @@ async function stream(behaviour: string, seen: SeenGeneration, response: ServerR
   const pause = (ms: number) => Promise.race([closed, delay(ms)]);
   if (behaviour === "silent") return void (await closed);
   response.write(": admitted\n\n");
-  const words = behaviour === "slow" ? Array.from({ length: 500 }, (_, index) => ` ${index}`) : ANSWER;
+  const length = NUMBERS[behaviour];
+  const pad = "x".repeat(behaviour === "huge" ? 60_000 : 0);
+  const words = length === undefined ? ANSWER : Array.from({ length }, (_, index) => ` ${index}${pad}`);
   const choices = choicesOf(seen.request).map((_, choice) => choice);
   const pieces = words.flatMap((content) => choices.map((choice) => ({ content, choice })));
   for (const [index, { content, choice }] of pieces.entries()) {
@@ -134,7 +148,7 @@ async function stream(behaviour: string, seen: SeenGeneration, response: ServerR
     if (behaviour === "fails" && index === 2) {
       return void response.end(formatFrame(new AttuneError("generation_failed", "The worker failed.").toBody()));
     }
-    if ((await pause(behaviour === "slow" ? 20 : 0)) === "closed") return;
+    if ((await pause(length === undefined || pad !== "" ? 0 : 20)) === "closed") return;
   }
   seen.state = "completed";
   const finish = choices.map((choice) => formatFrame(chunkOf(seen, choice, {}, "stop")));
@@ -201,14 +215,11 @@ async function generate(
 ): Promise<void> {
   const behaviour = lastText(request).split(" ")[0] ?? "";
   const usage = usageOf(countPrompt(request), 0);
-  const seen: SeenGeneration = { request, state: "running", usage, connectionClosed: false, cancels: 0 };
+  const { headers } = response.req;
+  const seen: SeenGeneration = { request, headers, state: "running", usage, connectionClosed: false, cancels: 0 };
   seenByText.set(lastText(request), seen);
   const refusal = REFUSALS[behaviour];
-  if (refusal !== undefined) {
-    const error = new AttuneError(refusal.code, refusal.message, { param: "messages" });
-    const headers = refusal.retryAfter === undefined ? undefined : { "retry-after": refusal.retryAfter };
-    return sendJson(response, error.status, error.toBody(), headers);
-  }
+  if (refusal !== undefined) return refuse(refusal, response);
   response.once("close", () => {
     seen.connectionClosed = !response.writableFinished;
     if (seen.state === "running") seen.state = "cancelled";
@@ -216,21 +227,52 @@ async function generate(
   await (request.stream ? stream(behaviour, seen, response) : answerWhole(behaviour, seen, response));
 }
 
+/** How a mock is, beyond what a request's behaviour says; tests set it by `POST /control`, where what they leave out is as usual. */
+const mockStateSchema = z.strictObject({
+  readiness: readinessSchema.shape.status.default("ready"),
+  /** As it reports it. */
+  tokens: z.int().default(0),
+  /** How it refuses every generate and score request, one of {@link REFUSALS}; `null`: it answers. */
+  refusing: z.string().nullable().default(null),
+  /** Milliseconds before it says anything to a generate request. */
+  silence: z.int().default(0),
+  /** Ids of the models it serves, all like the first of {@link MODELS} but those there. */
+  models: z.array(z.string()).default(MODELS.map(({ id }) => id)),
+});
+type MockState = z.infer<typeof mockStateSchema>;
+
+const servedAs = (id: string) =>
+  MODELS.find((model) => model.id === id) ?? MODELS.slice(0, 1).map((model) => ({ ...model, id }))[0];
+
+function sendReadiness({ readiness: status, tokens }: MockState, response: ServerResponse): void {
+  const body: Readiness = { status, load: { generations: 0, tokens } };
+  sendJson(response, status === "ready" ? 200 : 503, body);
+}
+
 /** A stand-in for the inference worker: real HTTP, real signatures, scripted answers. */
 export async function startMockWorker(secret: string): Promise<{ url: string; close: () => Promise<void> }> {
   const key = await importSigningKey(secret);
   const seenByText = new Map<string, SeenGeneration>();
+  let state = mockStateSchema.parse({});
 
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = "", url: path = "" } = request;
     const seenQuery = new URL(path, "http://mock").searchParams.get("text");
     if (path.startsWith("/seen")) return sendJson(response, 200, seenByText.get(seenQuery ?? "") ?? null);
+    if (path === READINESS_PATH) return sendReadiness(state, response);
     const body = await readBody(request);
+    if (path === "/control") {
+      state = mockStateSchema.parse(JSON.parse(body));
+      return sendJson(response, 200, state);
+    }
     const header = (name: string) => String(request.headers[name] ?? "");
     const signed = { id: header(ID_HEADER), timestamp: header(TIMESTAMP_HEADER), signature: header(SIGNATURE_HEADER) };
     await verifyRequest([key], signed, { method, path, body }, Date.now() / 1000);
+    const refusal = state.refusing === null ? undefined : REFUSALS[state.refusing];
+    if (refusal !== undefined && (path === SCORE_PATH || path === GENERATIONS_PATH)) return refuse(refusal, response);
     if (path === SCORE_PATH) return score(scoreRequestSchema.parse(JSON.parse(body)), response);
-    if (path === WORKER_MODELS_PATH) return sendJson(response, 200, { data: MODELS });
+    if (path === WORKER_MODELS_PATH) return sendJson(response, 200, { data: state.models.map(servedAs) });
+    if (path === GENERATIONS_PATH && state.silence > 0) await delay(state.silence);
     if (path === GENERATIONS_PATH) return generate(generateRequestSchema.parse(JSON.parse(body)), seenByText, response);
     const seen = [...seenByText.values()].find((entry) => path.includes(`/${entry.request.generation}/cancel`));
     if (seen === undefined) throw new AttuneError("not_found", "No such generation.");

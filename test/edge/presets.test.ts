@@ -17,7 +17,12 @@ describe("presets", () => {
     expect(preset).toEqual({
       object: "preset",
       ...TUTOR,
+      variables: {},
+      sampling: {},
       version: 1,
+      note: null,
+      aliases: {},
+      unpublished_changes: false,
       created_at: expect.any(Number),
       updated_at: expect.any(Number),
     });
@@ -65,12 +70,15 @@ describe("presets", () => {
     });
   });
 
-  it.each(["Tutor", "1st", "", "a".repeat(64), "a_b", "a@b", "a:1"])("with the slug %j are refused", async (slug) => {
-    const call = await newProject();
-    const response = await call("/v1/presets", { slug });
-    expect(response.status).toBe(400);
-    expect(await response.json()).toMatchObject({ error: { code: "invalid_request", param: "slug" } });
-  });
+  it.each(["Tutor", "1st", "", "a".repeat(64), "a_b", "a@b", "a:1", "ｔutor", "tutor\n", "export"])(
+    "with the slug %j are refused",
+    async (slug) => {
+      const call = await newProject();
+      const response = await call("/v1/presets", { slug });
+      expect(response.status).toBe(400);
+      expect(await response.json()).toMatchObject({ error: { code: "invalid_request", param: "slug" } });
+    },
+  );
 
   it.each([
     ["attributes.humor", { attributes: { humor: 4 }, bounds: { humor: { max: 2 } } }],
@@ -79,6 +87,16 @@ describe("presets", () => {
     ["bounds.humor", { bounds: { humor: { locked: 1, min: 1 } } }],
     ["bounds", { bounds: { wit: { max: 1 } } }],
     ["persona", { persona: "x".repeat(8001) }],
+    ["persona", { persona: "You teach {{subject}}." }],
+    ["persona", { persona: "{{ Subject }}", variables: { subject: { required: true } } }],
+    ["variables.subject", { variables: { subject: {} } }],
+    ["variables.subject", { variables: { subject: { default: "maths", required: true } } }],
+    ["variables.subject.default", { variables: { subject: { default: "maths", max_length: 4 } } }],
+    ["variables.subject.default", { variables: { subject: { default: "a\u0000b" } } }],
+    ["variables.1st", { variables: { "1st": { default: "" } } }],
+    ["sampling.temperature", { sampling: { temperature: 3 } }],
+    ["sampling", { sampling: { n: 2 } }],
+    ["note", { note: "x".repeat(501) }],
   ])("with a wrong %s are refused, created or updated", async (param, fields) => {
     const call = await newProject();
     await call("/v1/presets", { slug: "tutor" });

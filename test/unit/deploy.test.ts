@@ -22,6 +22,7 @@ describe("a deployment of the edge", () => {
       });
       expect(stdout).toMatch(/env\.DB \(attune\)\s+D1 Database/);
       expect(stdout).toMatch(/env\.PROJECT_LIMITER \(ProjectLimiter\)\s+Durable Object/);
+      expect(stdout).toMatch(/env\.KEPT_GENERATION \(KeptGeneration\)\s+Durable Object/);
       expect(stdout).toMatch(/env\.WORKER_URL/);
       expect(stdout).toMatch(/Read [1-9]\d* files? from the assets directory/);
       expect(stderr).toBe("");

@@ -28,6 +28,7 @@ const REFUSED: [folder: string, target: string][] = [
   ["gpu-worker/model", "../server/b.ts"],
   ["gpu-worker/steerlm", "../server/b.ts"],
   ["edge", "../scripts/stack.ts"],
+  ["client", "../schema/b.ts"],
   ["gpu-worker/engine", "../../test/fixtures/b.ts"],
 ];
 

@@ -345,7 +345,10 @@ describe("a request that cannot be served", () => {
 describe("operators", () => {
   it("see health, readiness and the served model", async () => {
     expect(await (await fetch(`${worker.url}/healthz`)).json()).toEqual({ status: "ok" });
-    expect(await (await fetch(`${worker.url}/readyz`)).json()).toEqual({ status: "ready" });
+    expect(await (await fetch(`${worker.url}/readyz`)).json()).toEqual({
+      status: "ready",
+      load: { generations: 0, tokens: 0 },
+    });
     const models = await (await client.send("GET", WORKER_MODELS_PATH)).json();
     expect(models).toMatchObject({ data: [{ id: "tiny", context_length: 512, profile: PROFILE }] });
   });

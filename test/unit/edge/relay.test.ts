@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { CHAT_COMPLETIONS } from "../../../edge/generations/dialect.ts";
 import { EventScanner } from "../../../edge/generations/event-scanner.ts";
-import { HEARTBEAT_MS, type RelayEnding, relayEvents } from "../../../edge/generations/relay.ts";
+import { BROKEN_OFF, HEARTBEAT_MS, type RelayEnding, relayEvents } from "../../../edge/generations/relay.ts";
 import { DONE_LINE, formatFrame, RESPONSE_ENDINGS } from "../../../schema/wire/frames.ts";
 
 const encoder = new TextEncoder();
@@ -62,7 +62,8 @@ function relay() {
   const writer = source.writable.getWriter();
   const endings: RelayEnding[] = [];
   const scanner = new EventScanner();
-  const reader = relayEvents(source.readable, scanner, CHAT_COMPLETIONS, (ending) => endings.push(ending)).getReader();
+  const broken = { ...CHAT_COMPLETIONS, error: BROKEN_OFF };
+  const reader = relayEvents(source.readable, scanner, broken, (ending) => endings.push(ending)).getReader();
   return {
     write: (text: string) => writer.write(encoder.encode(text)),
     closeSource: () => writer.close(),

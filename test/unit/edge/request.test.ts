@@ -47,7 +47,8 @@ describe("a chat request", () => {
     ["response_format.type", { response_format: { type: "xml" } }],
     ["response_format.json_schema.schema", { response_format: { type: "json_schema", json_schema: { name: "a" } } }],
   ])("with a wrong %s is refused, naming it", (param, fields) => {
-    expect(() => parse(fields)).toThrow(expect.objectContaining({ code: "invalid_request", param }));
+    const read = () => samplingOf(parse(fields), {}, MODEL);
+    expect(read).toThrow(expect.objectContaining({ code: "invalid_request", param }));
   });
 
   it.each(Object.keys(UNSUPPORTED_FIELDS))("that asks for %s is refused rather than half answered", (field) => {
@@ -86,14 +87,14 @@ describe("a chat request", () => {
   });
 
   it("is sampled as it asks, with either name for the length and either form of stop", () => {
-    expect(samplingOf(parse({ max_tokens: 7, stop: "END", top_k: 5, seed: 3 }), MODEL)).toEqual({
+    expect(samplingOf(parse({ max_tokens: 7, stop: "END", top_k: 5, seed: 3 }), {}, MODEL)).toEqual({
       ...samplingSchema.parse(MODEL),
       top_k: 5,
       seed: 3,
       stop: ["END"],
       max_tokens: 7,
     });
-    expect(samplingOf(parse({ max_completion_tokens: 9, stop: ["a", "b"] }), MODEL)).toMatchObject({
+    expect(samplingOf(parse({ max_completion_tokens: 9, stop: ["a", "b"] }), {}, MODEL)).toMatchObject({
       stop: ["a", "b"],
       max_tokens: 9,
     });
@@ -116,11 +117,11 @@ describe("a chat request", () => {
       min_tokens: 2,
       max_tokens: 20,
     };
-    expect(samplingOf(parse(asked), MODEL)).toEqual({ ...samplingSchema.parse({}), ...asked });
+    expect(samplingOf(parse(asked), {}, MODEL)).toEqual({ ...samplingSchema.parse({}), ...asked });
   });
 
   it("gets log-probabilities only where it says logprobs, with as many alternatives as top_logprobs", () => {
-    const logprobs = (fields: object) => samplingOf(parse(fields), MODEL).logprobs;
+    const logprobs = (fields: object) => samplingOf(parse(fields), {}, MODEL).logprobs;
     expect(logprobs({})).toBeNull();
     expect(logprobs({ logprobs: false, top_logprobs: 0 })).toBeNull();
     expect(logprobs({ logprobs: true })).toBe(0);
@@ -128,7 +129,7 @@ describe("a chat request", () => {
   });
 
   it("is held to a response format only where that is JSON", () => {
-    const format = (response_format: unknown) => samplingOf(parse({ response_format }), MODEL).response_format;
+    const format = (response_format: unknown) => samplingOf(parse({ response_format }), {}, MODEL).response_format;
     expect(format({ type: "text" })).toBeNull();
     expect(format({ type: "json_object" })).toEqual({ type: "json_object" });
     const schema = { type: "object", properties: {} };
@@ -137,13 +138,13 @@ describe("a chat request", () => {
   });
 
   it("leaves what it does not say, or says as null, to the model's defaults", () => {
-    const defaults = samplingOf(parse({}), MODEL);
+    const defaults = samplingOf(parse({}), {}, MODEL);
     const nulls = Object.fromEntries(
       Object.keys(samplingSchema.shape)
         .concat("top_logprobs", "max_completion_tokens")
         .map((field) => [field, null]),
     );
-    expect(samplingOf(parse(nulls), MODEL)).toEqual(defaults);
+    expect(samplingOf(parse(nulls), {}, MODEL)).toEqual(defaults);
     expect(defaults).toEqual(samplingSchema.parse(MODEL));
   });
 });

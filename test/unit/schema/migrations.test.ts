@@ -24,20 +24,17 @@ describe("a database of the first version", () => {
     cpSync(join(MIGRATIONS, "0000_initial.sql"), join(directory, "0000_initial.sql"));
     database = await miniflare.getD1Database("DB");
     await applyMigrations(database, directory);
-    const project = database.prepare("INSERT INTO projects (id, name) VALUES (?, ?)");
-    const preset = database.prepare(
-      "INSERT INTO presets (project_id, slug, persona, attributes, bounds) VALUES (?, 'tutor', 'Teach.', '{\"verbosity\":1}', '{}')",
-    );
-    const key = database.prepare(
-      "INSERT INTO api_keys (id, project_id, name, hash, last_four, requests_per_minute, tokens_per_minute, revoked_at) VALUES (?, ?, 'a key', ?, 'abcd', 600, 400000, ?)",
-    );
-    const indices = Array.from({ length: ROWS }, (_, index) => index);
-    await database.batch(indices.map((index) => project.bind(`proj_${index}`, `Project ${index}`)));
-    await database.batch(indices.map((index) => preset.bind(`proj_${index}`)));
+    const indices = JSON.stringify(Array.from({ length: ROWS }, (_, index) => index));
     await database.batch(
-      indices.map((index) =>
-        key.bind(`key_${index}`, `proj_${index}`, `hash ${index}`, index % 3 === 0 ? 1_700_000_000 : null),
-      ),
+      [
+        "INSERT INTO projects (id, name) SELECT 'proj_' || value, 'Project ' || value FROM json_each(?)",
+        `INSERT INTO presets (project_id, slug, version, persona, attributes, bounds, updated_at)
+          SELECT 'proj_' || value, 'tutor', value + 1, 'Teach "' || value || '".' || char(10) || '{{it}} 👋', '{"verbosity":1}', '{}', 1750000000
+          FROM json_each(?)`,
+        `INSERT INTO api_keys (id, project_id, name, hash, last_four, requests_per_minute, tokens_per_minute, revoked_at)
+          SELECT 'key_' || value, 'proj_' || value, 'a key', 'hash ' || value, 'abcd', 600, 400000, iif(value % 3 = 0, 1700000000, NULL)
+          FROM json_each(?)`,
+      ].map((statement) => database.prepare(statement).bind(indices)),
     );
     for (const table of ["projects", "presets", "api_keys"]) before.set(table, await rowsOf(table));
     await applyMigrations(database, MIGRATIONS);
@@ -48,10 +45,25 @@ describe("a database of the first version", () => {
     rmSync(directory, { recursive: true });
   });
 
-  it.each(["projects", "presets", "api_keys"])("keeps every row and every value of %s", async (table) => {
+  it.each(["projects", "api_keys"])("keeps every row and every value of %s", async (table) => {
     const after = await rowsOf(table);
     expect(after).toHaveLength(ROWS);
     for (const [index, row] of (before.get(table) ?? []).entries()) expect(after[index]).toMatchObject(row);
+  });
+
+  it("goes on with what its presets say, as their published versions and their drafts", async () => {
+    const versions = await rowsOf("preset_versions");
+    const presets = await rowsOf("presets");
+    expect(versions).toHaveLength(ROWS);
+    for (const [index, row] of (before.get("presets") ?? []).entries()) {
+      const { project_id, slug, version, persona, created_at, updated_at } = row;
+      expect(versions[index]).toMatchObject({ project_id, slug, version, created_at: updated_at });
+      expect(presets[index]).toMatchObject({ project_id, slug, version, created_at, updated_at, aliases: "{}" });
+      const content = { persona, attributes: { verbosity: 1 }, bounds: {}, variables: {}, sampling: {} };
+      for (const text of [versions[index]?.content, presets[index]?.draft]) {
+        expect(JSON.parse(String(text))).toEqual(content);
+      }
+    }
   });
 
   it("lets its keys do what they could do: all that there was, unbounded, for ever", async () => {
