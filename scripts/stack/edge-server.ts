@@ -48,7 +48,8 @@ export async function startEdge(options: {
     throw new StackError("wrangler.toml names no Worker, or no D1 database with a migrations_dir.");
   }
 
-  const { assets, ...withoutAssets } = workerOptions;
+  const served = { ...workerOptions };
+  if (options.direct) delete served.assets;
   const log = openLog(paths.edgeLog);
   const miniflare = keepingSignals(
     () =>
@@ -65,10 +66,11 @@ export async function startEdge(options: {
           unsafeHandleRuntimeRestart: options.onRestart,
           workers: [
             {
-              ...withoutAssets,
-              ...(options.direct
-                ? { unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }], stripCfConnectingIp: false }
-                : assets !== undefined && { assets }),
+              ...served,
+              ...(options.direct && {
+                unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
+                stripCfConnectingIp: false,
+              }),
               name: config.name,
               bindings: { ...config.vars, ...options.bindings },
               modulesRoot: paths.bundle,
