@@ -1,4 +1,5 @@
 import { cryptoRandomBytes, encodeBase62, type RandomBytes, randomBase62 } from "../base62.ts";
+import { toHex } from "../hex.ts";
 
 /** Secret (`sk`) or publishable (`pk`), of production or of tests. */
 export type KeyPrefix = "sk_live" | "sk_test" | "pk_live" | "pk_test";
@@ -39,14 +40,11 @@ export function hasValidChecksum(key: string): boolean {
   return key.slice(-CHECKSUM_LENGTH) === encodeBase62(crc32(body), CHECKSUM_LENGTH);
 }
 
-const toHex = (bytes: ArrayBuffer) =>
-  Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
-
 /** What is stored of a key: HMAC-SHA-256(pepper, key) in hex. The database alone does not reveal or verify a key. */
 export async function hashKey(pepper: string, key: string): Promise<string> {
   const algorithm = { name: "HMAC", hash: "SHA-256" };
   const hmacKey = await crypto.subtle.importKey("raw", encoder.encode(pepper), algorithm, false, ["sign"]);
-  return toHex(await crypto.subtle.sign("HMAC", hmacKey, encoder.encode(key)));
+  return toHex(new Uint8Array(await crypto.subtle.sign("HMAC", hmacKey, encoder.encode(key))));
 }
 
 /** What a key's row says of its secret. */

@@ -1,5 +1,6 @@
 import { AttuneError } from "../../schema/wire/errors.ts";
 import { randomBase62 } from "../base62.ts";
+import { toHex } from "../hex.ts";
 import type { Asker } from "./kept/kept-record.ts";
 
 /** Characters of a generation's id that name its object; with an Idempotency-Key more follow, which tell its attempts apart. */
@@ -13,7 +14,7 @@ const encoder = new TextEncoder();
 
 async function sha256(...parts: unknown[]): Promise<string> {
   const hash = await crypto.subtle.digest("SHA-256", encoder.encode(JSON.stringify(parts)));
-  return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return toHex(new Uint8Array(hash));
 }
 
 /** What stands for a request, so that it is made once. */

@@ -1,11 +1,10 @@
 import type { Context } from "hono";
-import { DEFAULT_MAX_TOKENS } from "../../schema/api/chat.ts";
 import type { VariableValues } from "../../schema/api/persona.ts";
 import type { GenerateRequest } from "../../schema/wire/generate.ts";
 import { permitAddress } from "../auth/principal.ts";
 import { randomBase62 } from "../base62.ts";
 import type { Edge } from "../environment.ts";
-import { estimatePromptTokens } from "../limits/estimate.ts";
+import { mostTokens } from "../limits/estimate.ts";
 import { findModel, usableModels } from "../models/routes.ts";
 import { fillPersona, refuseVariables } from "../presets/persona.ts";
 import { resolveRecent } from "../presets/recent.ts";
@@ -52,24 +51,21 @@ export async function planGeneration(c: Context<Edge>, body: unknown, dialect = 
   const sampling = samplingOf(chat, preset?.sampling ?? {}, model.sampling);
   const steer = chat.steer ?? {};
   const fanOut = resolveFanOut(steer, preset, principal.bounds, model);
-  const choices = fanOut?.length ?? chat.n ?? 1;
-  return {
-    keep: { store: chat.store ?? false, resumable: chat.resumable ?? false },
-    tokens: estimatePromptTokens(messages, fanOut?.length ?? 1) + choices * (sampling.max_tokens ?? DEFAULT_MAX_TOKENS),
-    request: {
-      generation: `gen_${randomBase62(24)}`,
-      dialect: dialect.name,
-      model: model.id,
-      messages,
-      steering: resolveSteering(steer, preset, principal.bounds, model),
-      n: choices,
-      ...(fanOut !== undefined && { fan_out: fanOut }),
-      sampling,
-      ...schedulingOf(chat),
-      ...(steer.measure === true && { measure: true }),
-      stream: chat.stream ?? false,
-      include_usage: chat.stream_options?.include_usage ?? false,
-      ...(echo !== undefined && { echo }),
-    },
+  const request: GenerateRequest = {
+    generation: `gen_${randomBase62(24)}`,
+    dialect: dialect.name,
+    model: model.id,
+    messages,
+    steering: resolveSteering(steer, preset, principal.bounds, model),
+    n: fanOut?.length ?? chat.n ?? 1,
+    ...(fanOut !== undefined && { fan_out: fanOut }),
+    sampling,
+    ...schedulingOf(chat),
+    ...(steer.measure === true && { measure: true }),
+    stream: chat.stream ?? false,
+    include_usage: chat.stream_options?.include_usage ?? false,
+    ...(echo !== undefined && { echo }),
   };
+  const keep = { store: chat.store ?? false, resumable: chat.resumable ?? false };
+  return { keep, tokens: mostTokens(request), request };
 }

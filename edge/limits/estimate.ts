@@ -1,4 +1,5 @@
-import type { Message } from "../../schema/api/chat.ts";
+import { DEFAULT_MAX_TOKENS, type Message } from "../../schema/api/chat.ts";
+import { choicesOf, type GenerateRequest } from "../../schema/wire/generate.ts";
 
 /**
  * UTF-8 bytes a token stands for, taken low so that the estimate errs high: English prose has about four, code and other
@@ -22,4 +23,11 @@ export function estimatePromptTokens(messages: readonly Message[], labels: numbe
     const text = Math.ceil(encoder.encode(message.content).length / BYTES_PER_TOKEN);
     return sum + text + TOKENS_PER_MESSAGE + (message.steer === undefined ? 0 : TOKENS_PER_LABEL);
   }, labels * TOKENS_PER_LABEL);
+}
+
+/** The most tokens that a request may have a worker compute: what it reserves, and what it adds to a worker's load. */
+export function mostTokens(request: GenerateRequest): number {
+  const { messages, sampling, fan_out } = request;
+  const answers = choicesOf(request).length * (sampling.max_tokens ?? DEFAULT_MAX_TOKENS);
+  return estimatePromptTokens(messages, fan_out?.length ?? 1) + answers;
 }

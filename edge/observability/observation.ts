@@ -7,6 +7,7 @@ import {
   type TraceContext,
 } from "../../schema/wire/trace-context.ts";
 import { cryptoRandomBytes, type RandomBytes } from "../base62.ts";
+import { toHex } from "../hex.ts";
 import type { UsageRecord } from "../usage/usage-record.ts";
 
 /** What a request spends its time on, in this order; a route takes those that it needs. */
@@ -24,7 +25,7 @@ type Options = {
 
 /** Random bytes in hex. */
 export function randomHex(bytes: number, randomBytes: RandomBytes): string {
-  return Array.from(randomBytes(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return toHex(randomBytes(bytes));
 }
 
 const SPAN_DIGITS = 16;
