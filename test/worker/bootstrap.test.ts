@@ -7,7 +7,7 @@ import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { measuredLevels } from "../../gpu-worker/model/measured-levels.ts";
+import { measuredLevels, SMALL_MODEL_SCALE } from "../../gpu-worker/model/measured-levels.ts";
 import { bootstrapCommand } from "../../gpu-worker/steerlm/bootstrap/bootstrap-command.ts";
 import { type Conversation, conversationSchema } from "../../gpu-worker/steerlm/datasets/conversation.ts";
 import { sftCommand } from "../../gpu-worker/steerlm/sft/sft-command.ts";
@@ -148,6 +148,22 @@ describe("attune bootstrap", { timeout: TIMEOUT }, () => {
     expect(await rowsOf("out.jsonl")).not.toEqual(rows);
   });
 
+  it("lets the plain model answer, told in words, and never what the words are not about", async () => {
+    const adapterAt = argumentsFor().indexOf("--adapter");
+    const args = argumentsFor("--replies", "1", "--strength", "2", "--away", "complexity").toSpliced(adapterAt, 4);
+    const asked = ["--measure", "all", "--words", "complexity,verbosity", "--sweep", "complexity"];
+    const run = await bootstrap(...args, ...asked);
+    expect(run, run.stderr).toMatchObject({ code: 0, stderr: expect.stringContaining("15 of 15 replies generated") });
+    const rows = await rowsOf("out.jsonl");
+    for (const { turns } of rows) {
+      expect(Object.keys(turns[1]?.requested ?? {}).sort()).toEqual(["complexity", "verbosity"]);
+      expect(turns[1]?.labels).toEqual(measuredLevels(turns[1]?.text ?? "", SMALL_MODEL_SCALE));
+    }
+    const firsts = Map.groupBy(rows, ({ turns }) => turns[0]?.text);
+    for (const replies of firsts.values())
+      expect(new Set(replies.map(({ turns }) => turns[1]?.text)).size).toBeGreaterThan(1);
+  });
+
   it("never asks what is held out", async () => {
     await writeFile(at("held.jsonl"), `${JSON.stringify({ question_id: 1, turns: ["WHY", "And then?"] })}\n`);
     expect(await bootstrap(...argumentsFor("--hold-out", at("held.jsonl")))).toMatchObject({
@@ -210,7 +226,9 @@ describe("attune bootstrap", { timeout: TIMEOUT }, () => {
       [argumentsFor("--max-prompt", "5"), "no question to ask. Name other files, or raise --max-prompt."],
       [argumentsFor("--model", other), "was trained on other weights"],
       [argumentsFor("--adapter", bare), "has no profile.json"],
-      [argumentsFor("--sweep", "humor"), "was not trained on humor. It knows quality, verbosity."],
+      [argumentsFor("--sweep", "humor"), "cannot be asked for humor: it knows quality, verbosity."],
+      [argumentsFor("--words", "humor"), "cannot be used with option '--words <attributes>'"],
+      [argumentsFor().toSpliced(argumentsFor().indexOf("--adapter"), 2), "Say who answers: an adapter by --adapter"],
       [argumentsFor("--strength", "1,2"), "Must be one number from 1 to 5."],
     ];
     for (const [args, text] of cases) {

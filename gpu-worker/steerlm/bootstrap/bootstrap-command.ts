@@ -16,6 +16,7 @@ import { generateReplies } from "./generate-replies.ts";
 import { type KeptReply, keptReplies } from "./kept-replies.ts";
 import { labelReplies } from "./label-replies.ts";
 import { Obedience } from "./obedience.ts";
+import { methodOf } from "./question-room.ts";
 
 const say = (text: string) => console.error(text);
 
@@ -29,15 +30,17 @@ async function bootstrapFiles(files: string[], flags: BootstrapFlags, command: C
   const { asked, profile, reading, identity } = await planBootstrap(files, flags, { model, command, signal, say });
   using directory = await BootstrapDirectory.open(flags.out, identity);
   const { adapter, replies, seed, rows, temperature, topK, topP, maxTokens, cores: threads } = flags;
+  const method = methodOf(profile);
   await generateReplies({
-    ...{ asked, replies, seed, rows, path: directory.replies, signal },
+    ...{ asked, replies, seed, rows, method, path: directory.replies, signal },
     open: () => {
       const sampling = { temperature, top_k: topK, top_p: topP };
       return Answerer.open({ model, adapter, profile, sampling, maxTokens, rows, threads });
     },
     onProgress: progress("replies generated"),
   });
-  const { kept, empty, repeated } = keptReplies(asked, replies, await readJsonl(directory.replies, replySchema));
+  const generated = await readJsonl(directory.replies, replySchema);
+  const { kept, empty, repeated, echoes } = keptReplies(asked, { replies, generated, method });
   const { apm } = flags;
   await labelReplies({
     ...{ kept, reading, path: directory.labels, signal },
@@ -45,7 +48,8 @@ async function bootstrapFiles(files: string[], flags: BootstrapFlags, command: C
     onProgress: progress("replies labelled"),
   });
   const cut = kept.filter(({ reply }) => reply.finish === "length").length;
-  say(`Left out: ${empty} empty, ${repeated} said before. Cut at ${maxTokens} tokens: ${cut}.`);
+  const recited = method === "words" ? `, ${echoes} that recite what they were told` : "";
+  say(`Left out: ${empty} empty, ${repeated} said before${recited}. Cut at ${maxTokens} tokens: ${cut}.`);
   const table = await writeBootstrapped(kept, directory, flags.out);
   say(`Wrote ${counted(kept.length, "row")} to ${flags.out}.`);
   console.log(table);
@@ -70,5 +74,5 @@ async function writeBootstrapped(kept: readonly KeptReply[], directory: Bootstra
   return obedience.table;
 }
 
-/** `attune bootstrap …`: an adapter's own replies, labelled, for a second round of training (SteerLM, step 4). */
+/** `attune bootstrap …`: a model's own replies, labelled, for a second round of training (SteerLM, step 4). */
 export const bootstrapCommand = (): Command => bootstrapOptions().action(bootstrapFiles);

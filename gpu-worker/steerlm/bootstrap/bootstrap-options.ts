@@ -8,7 +8,8 @@ import { count, positiveCount } from "../training/training-options.ts";
 export type BootstrapFlags = ReadingFlags &
   Omit<ScorerFlags, "apm"> & {
     apm?: string;
-    adapter: string;
+    adapter?: string;
+    words?: Attribute[];
     from?: string[];
     require: AttributeLevels;
     sweep: Attribute[];
@@ -38,8 +39,14 @@ const number = (flags: string, description: string, fallback: number, parse: (te
 /** `attune bootstrap …` and its options. */
 export function bootstrapOptions(): Command {
   return withOptionalScorerOptions(withReadingOptions(new Command("bootstrap")))
-    .description("let an adapter answer the questions of data sets, and label what it says, to train it on that")
-    .requiredOption("--adapter <directory>", "the LoRA that answers, with its profile.json")
+    .description("let a model answer the questions of data sets, and label what it says, to train it on that")
+    .addOption(new Option("--adapter <directory>", "the LoRA that answers, with its profile.json").conflicts("words"))
+    .addOption(
+      new Option(
+        "--words <attributes>",
+        "no LoRA: the plain model answers, told in words how much to be of these",
+      ).argParser(attributes),
+    )
     .option(
       "--from <files...>",
       "annotated files whose combinations of levels are asked for; without it, those of <files>",

@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import type { SteeringProfile } from "../../../schema/attributes.ts";
 import { openAttributeModel } from "../../model/attribute-model.ts";
-import { readTrainedAdapter } from "../../model/trained-adapter.ts";
 import type { ReadingOptions } from "../apm/answer-reader.ts";
 import { readingOptions } from "../apm/scorer-options.ts";
 import { type FirstQuestion, FirstQuestions } from "../datasets/first-questions.ts";
@@ -13,9 +12,16 @@ import { asksOf } from "./asks.ts";
 import type { BootstrapFlags } from "./bootstrap-options.ts";
 import { Combinations, combinationFor } from "./combinations.ts";
 import { fits, readTexts } from "./question-room.ts";
+import { type Speaker, speakerOf } from "./speaker.ts";
 
 /** What is asked, how the replies are read, and all that both depend on. */
-export type BootstrapPlan = { asked: Asked[]; profile: SteeringProfile; reading: ReadingOptions; identity: Identity };
+export type BootstrapPlan = {
+  asked: Asked[];
+  /** Of the adapter that answers; `null`: the plain model does. */
+  profile: SteeringProfile | null;
+  reading: ReadingOptions;
+  identity: Identity;
+};
 
 type Planning = {
   /** Path of the model, which is there. */
@@ -36,27 +42,25 @@ export async function planBootstrap(
   flags: BootstrapFlags,
   { model, command, signal, say }: Planning,
 ): Promise<BootstrapPlan> {
-  const adapter = await readTrainedAdapter(flags.adapter);
-  const { profile } = adapter;
-  const known = profile.attributes.map(({ name }) => name);
+  const speaker = await speakerOf(flags);
+  const { profile, known } = speaker;
   const unknown = [...flags.sweep, ...flags.away].find((name) => !known.includes(name));
-  if (unknown !== undefined) {
-    throw new Error(`${flags.adapter} was not trained on ${unknown}. It knows ${known.join(", ")}.`);
-  }
+  if (unknown !== undefined)
+    throw new Error(`${speaker.name} cannot be asked for ${unknown}: it knows ${known.join(", ")}.`);
   const texts = await readTexts(model);
   const apm = flags.apm === undefined ? null : await readApm(flags.apm, { model, hash: texts.hash });
   // Replies are measured as the adapter learnt what levels mean.
-  const reading = readingOptions({ measured: { ...apm?.measured, ...profile.measured } }, flags, command);
+  const reading = readingOptions({ measured: { ...apm?.measured, ...profile?.measured } }, flags, command);
   const { verbosity: verbosityEdges, complexity: complexityEdges } = reading.scale;
   const readFlags = { ...flags, verbosityEdges, complexityEdges };
 
-  const combinations = new Combinations(profile, flags.require);
+  const combinations = new Combinations(known, flags.require);
   const { format: _, holdOut: __, ...annotated } = readFlags;
   const from = flags.from ?? files;
   const labelled = flags.from === undefined ? readFlags : annotated;
   await readAll(await readingOf(from, labelled, signal), (conversation) => combinations.add(conversation));
   const lines = combinations.byLine;
-  if (lines.length === 0) throw noCombination(flags, from);
+  if (lines.length === 0) throw noCombination(speaker, flags, from);
 
   const levels = lines.map(([, one]) => one);
   const room = { ...texts, profile, maxPrompt: flags.maxPrompt, maxTokens: flags.maxTokens };
@@ -75,7 +79,7 @@ export async function planBootstrap(
     reading,
     identity: {
       model: texts.hash,
-      adapter: adapter.identity,
+      adapter: speaker.identity,
       apm: apm?.hash ?? null,
       combinations: createHash("sha256")
         .update(lines.map(([line]) => line).join("\n"))
@@ -104,10 +108,12 @@ async function readApm(path: string, weights: { model: string; hash: string }) {
   throw new Error(`${path} was trained on other weights than ${weights.model} has: name ${base.name} by --model.`);
 }
 
-function noCombination({ adapter, require, from }: BootstrapFlags, files: readonly string[]): Error {
+function noCombination({ name: speaker }: Speaker, { require, from }: BootstrapFlags, files: readonly string[]): Error {
   const required = Object.entries(require).map(([name, level]) => `${name} ${level}`);
   const having = required.length === 0 ? "" : ` with ${required.join(", ")}`;
   const advice =
     required.length > 0 ? "Require less" : from === undefined ? "Name annotated files by --from" : "Annotate them";
-  return new Error(`${files.join(", ")}: no answer${having} has labels of what ${adapter} was trained on. ${advice}.`);
+  return new Error(
+    `${files.join(", ")}: no answer${having} has labels of what ${speaker} can be asked for. ${advice}.`,
+  );
 }

@@ -1,30 +1,31 @@
-import { ATTRIBUTES, type AttributeLevels, type SteeringProfile } from "../../../schema/attributes.ts";
-import { labelLine } from "../../model/label-line.ts";
+import { ATTRIBUTES, type Attribute, type AttributeLevels } from "../../../schema/attributes.ts";
 import type { Conversation } from "../datasets/conversation.ts";
 import { levelsOf } from "../rounding.ts";
-import { knownLevels } from "../sft/profile-of-data.ts";
+import { levelsOfThese } from "../sft/profile-of-data.ts";
 import { unitHash } from "../unit-hash.ts";
 
 /** The combinations of levels that answers have, each once: what a model can be asked for, because somebody wrote such an answer. */
 export class Combinations {
-  readonly #profile: SteeringProfile;
+  readonly #names: readonly Attribute[];
   readonly #required: AttributeLevels;
   readonly #found = new Map<string, AttributeLevels>();
 
   /**
-   * @param profile attributes that it does not list are left out
+   * @param names other attributes are left out
    * @param required levels that a combination must have to be taken
    */
-  constructor(profile: SteeringProfile, required: AttributeLevels = {}) {
-    this.#profile = profile;
+  constructor(names: readonly Attribute[], required: AttributeLevels = {}) {
+    this.#names = names;
     this.#required = required;
   }
 
   add({ turns }: Conversation): void {
     for (const { role, labels } of turns) {
       if (role !== "assistant" || labels === undefined) continue;
-      const levels = knownLevels(levelsOf(labels), this.#profile);
-      const line = labelLine(levels, this.#profile);
+      const levels = levelsOfThese(levelsOf(labels), this.#names);
+      const line = Object.entries(levels)
+        .map((entry) => entry.join(":"))
+        .join(",");
       if (line !== "" && this.#isTaken(levels)) this.#found.set(line, levels);
     }
   }
@@ -33,7 +34,7 @@ export class Combinations {
     return ATTRIBUTES.every((name) => this.#required[name] === undefined || this.#required[name] === levels[name]);
   }
 
-  /** By label line, in an order that does not depend on that of the answers. */
+  /** By name and level, in an order that does not depend on that of the answers. */
   get byLine(): [string, AttributeLevels][] {
     return [...this.#found].sort(([a], [b]) => (a < b ? -1 : 1));
   }

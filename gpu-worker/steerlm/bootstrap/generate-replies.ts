@@ -12,6 +12,8 @@ export type GeneratingReplies = {
   path: string;
   /** Replies in the making at once. */
   rows: number;
+  /** How levels are told. */
+  method: "label_line" | "words";
   open: () => Promise<Pick<Answerer, "answer" | "close">>;
   signal: AbortSignal;
   /** Hears after each reply how many there are. */
@@ -25,7 +27,7 @@ export type GeneratingReplies = {
  * @throws Error where the engine fails or the disk does not take a reply; the signal's reason once it is aborted. What is in the log stays.
  */
 export async function generateReplies(generating: GeneratingReplies): Promise<void> {
-  const { asked, replies, seed, path, rows, open, signal, onProgress } = generating;
+  const { asked, replies, seed, path, rows, method, open, signal, onProgress } = generating;
   const log = await JsonlLog.open(path, replySchema);
   try {
     const known = new Set(log.rows.map(placeKey));
@@ -37,7 +39,7 @@ export async function generateReplies(generating: GeneratingReplies): Promise<vo
     const answerer = await open();
     try {
       await concurrently(missing, rows, signal, async ({ question, place, ask }, stopped) => {
-        const wish = { method: "label_line" as const, ...ask, seed: replySeed(place, seed) };
+        const wish = { method, ...ask, seed: replySeed(place, seed) };
         const reply: Reply = { ...place, ...(await answerer.answer(question.text, wish, stopped)) };
         await log.append(reply);
         onProgress(++done, all.length);

@@ -15,11 +15,15 @@ export async function readTexts(model: string) {
 }
 
 type Room = Awaited<ReturnType<typeof readTexts>> & {
-  profile: SteeringProfile;
+  /** Of the adapter that answers; `null`: the plain model does, asked in words. */
+  profile: SteeringProfile | null;
   /** Most tokens of a question with its headers, without its label line. */
   maxPrompt: number;
   maxTokens: number;
 };
+
+/** How the speaker is told what to be. */
+export const methodOf = (profile: SteeringProfile | null) => (profile === null ? "words" : "label_line");
 
 /** Whether a question is short enough to be trained on, and leaves room for the longest reply. */
 export function fits(
@@ -32,7 +36,10 @@ export function fits(
   const messages = [{ role: "user" as const, content }];
   try {
     if (promptOf(tokenizer, template, messages, {}, null).length > room.maxPrompt) return false;
-    return promptOf(tokenizer, template, messages, levels, profile).length + room.maxTokens <= room.context;
+    return (
+      promptOf(tokenizer, template, messages, levels, profile, methodOf(profile)).length + room.maxTokens <=
+      room.context
+    );
   } catch (error) {
     if (error instanceof AttuneError) return false;
     throw error;

@@ -39,10 +39,10 @@ export function profileOfData(rows: Iterable<AttributeLevels>, measured: Measure
 const nearest = (wanted: Level, levels: ReadonlySet<Level>): Level | null =>
   LEVELS.filter((level) => levels.has(level)).sort((a, b) => Math.abs(a - wanted) - Math.abs(b - wanted))[0] ?? null;
 
-/** The levels that a profile knows of. */
-export function knownLevels(levels: AttributeLevels, { attributes }: SteeringProfile): AttributeLevels {
+/** The levels of these attributes, in their order. */
+export function levelsOfThese(levels: AttributeLevels, names: readonly Attribute[]): AttributeLevels {
   const known: AttributeLevels = {};
-  for (const { name } of attributes) {
+  for (const name of names) {
     const level = levels[name];
     if (level !== undefined) known[name] = level;
   }

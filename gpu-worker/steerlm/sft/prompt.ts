@@ -1,5 +1,6 @@
 import type { Message } from "../../../schema/api/chat.ts";
 import type { AttributeLevels, SteeringProfile } from "../../../schema/attributes.ts";
+import type { EffectiveSteering } from "../../../schema/steering.ts";
 import { type ChatTemplate, renderPrompt } from "../../model/chat-template.ts";
 import type { Tokenizer } from "../../model/tokenizer.ts";
 
@@ -8,6 +9,7 @@ import type { Tokenizer } from "../../model/tokenizer.ts";
  * answer.
  *
  * @param profile null where neither the reply nor a past answer may have a label line
+ * @param method how the levels are told
  */
 export function promptOf(
   tokenizer: Tokenizer,
@@ -15,14 +17,8 @@ export function promptOf(
   messages: readonly Message[],
   levels: AttributeLevels,
   profile: SteeringProfile | null,
+  method: EffectiveSteering["method"] = profile === null ? "none" : "label_line",
 ): number[] {
-  const steering = {
-    effective: levels,
-    method: profile === null ? ("none" as const) : ("label_line" as const),
-    preset: null,
-    clamped: [],
-    not_trained: [],
-    note: null,
-  };
+  const steering = { effective: levels, method, preset: null, clamped: [], not_trained: [], note: null };
   return renderPrompt(tokenizer, template, { messages, steering, profile }).ids;
 }

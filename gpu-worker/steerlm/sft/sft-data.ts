@@ -7,7 +7,7 @@ import type { Tokenizer } from "../../model/tokenizer.ts";
 import { readingOf } from "../reading-options.ts";
 import { seededDraws } from "../training/seeded-draws.ts";
 import { shuffledLevels } from "./label-draw.ts";
-import { knownLevels, profileOfData } from "./profile-of-data.ts";
+import { levelsOfThese, profileOfData } from "./profile-of-data.ts";
 import { readRows } from "./read-rows.ts";
 import type { SftRow } from "./row.ts";
 import type { SftFlags } from "./sft-flags.ts";
@@ -50,7 +50,8 @@ export async function readSftData(
     ...{ lastOnly, maxReply, maxPrompt, sentenceEnd },
   });
   const profile = await profileFor(read, flags);
-  const known = read.map((row) => ({ ...row, levels: knownLevels(row.levels, profile) }));
+  const names = profile.attributes.map(({ name }) => name);
+  const known = read.map((row) => ({ ...row, levels: levelsOfThese(row.levels, names) }));
   const rows = flags.shuffleLabels ? shuffledLevels(known, seededDraws(`${flags.seed}:shuffle`)) : known;
   return { rows, profile, tokenizer, template, hash: hashOf(rows, profile) };
 }

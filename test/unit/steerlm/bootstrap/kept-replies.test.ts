@@ -25,27 +25,53 @@ test("an empty reply and one that says the same again are left out and counted",
     reply("a", 2, "Thus."),
     reply("b", 2, "So."),
   ];
-  const { kept, empty, repeated } = keptReplies(ASKED, 3, generated);
+  const { kept, empty, repeated } = keptReplies(ASKED, { replies: 3, generated, method: "label_line" });
   expect(kept.map((one) => one.reply.text)).toEqual(["So.", "Thus.", "I.", "So."]);
   expect({ empty, repeated }).toEqual({ empty: 1, repeated: 1 });
 });
 
 test("of replies that are there, those that are asked for now are taken", () => {
   const generated = [reply("a", 0, "So."), reply("a", 1, "Thus."), reply("b", 0, "I."), reply("c", 0, "No.")];
-  expect(keptReplies(ASKED.slice(0, 1), 1, generated).kept.map((one) => one.reply.text)).toEqual(["So."]);
+  expect(
+    keptReplies(ASKED.slice(0, 1), { replies: 1, generated, method: "label_line" }).kept.map((one) => one.reply.text),
+  ).toEqual(["So."]);
 });
 
 test("replies to a question take its label lines in turn, so that more replies ask for what fewer asked for first", () => {
   const [first, second] = [ask({ humor: 0 }), ask({ humor: 4 })];
   const asked: Asked[] = [{ question: { id: "a", text: "Why?" }, asks: [first, second] }];
   const generated = ["So.", "Ha.", "Thus.", "Ho."].map((text, sample) => reply("a", sample, text));
-  const wanted = (replies: number) => keptReplies(asked, replies, generated).kept.map(({ levels }) => levels.humor);
+  const wanted = (replies: number) =>
+    keptReplies(asked, { replies, generated, method: "label_line" }).kept.map(({ levels }) => levels.humor);
   expect(wanted(1)).toEqual([0, 4]);
   expect(wanted(2)).toEqual([0, 4, 0, 4]);
 });
 
+test("a reply that recites the words it was told, or those it was steered away from, is left out and counted", () => {
+  const [levels, against]: AttributeLevels[] = [{ complexity: 0 }, { complexity: 4 }];
+  const asked: Asked[] = [
+    { question: { id: "a", text: "Why?" }, asks: [{ levels: levels ?? {}, strength: 2, against: against ?? {} }] },
+  ];
+  const texts = [
+    "With words a child knows: so.",
+    "This is expert vocabulary.",
+    "Vocabulary-rich!",
+    "Even a child likes the words.",
+    "So we use it.",
+  ];
+  const generated = texts.map((text, sample) => reply("a", sample, text));
+  const { kept, echoes } = keptReplies(asked, { replies: 5, generated, method: "words" });
+  expect(kept.map((one) => one.reply.text)).toEqual(texts.slice(3));
+  expect(echoes).toBe(3);
+  expect(keptReplies(asked, { replies: 5, generated, method: "label_line" }).kept).toHaveLength(5);
+});
+
 test("a reply is labelled by what it was read to be, and keeps what was asked for and whether it was cut", () => {
-  const { kept } = keptReplies(ASKED, 1, [reply("a", 0, "So", "length"), reply("b", 0, "I.")]);
+  const { kept } = keptReplies(ASKED, {
+    replies: 1,
+    generated: [reply("a", 0, "So", "length"), reply("b", 0, "I.")],
+    method: "label_line",
+  });
   const [first, second] = kept.map((one) => bootstrapped(one, { quality: 2.5, verbosity: 1 }));
   expect(first).toEqual({
     ...{ id: "a/0", source: "bootstrap", tree: "t1" },

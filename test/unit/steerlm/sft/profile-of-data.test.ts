@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { SMALL_MODEL_SCALE } from "../../../../gpu-worker/model/measured-levels.ts";
-import { knownLevels, profileOfData } from "../../../../gpu-worker/steerlm/sft/profile-of-data.ts";
+import { levelsOfThese, profileOfData } from "../../../../gpu-worker/steerlm/sft/profile-of-data.ts";
 import { steeringProfileSchema } from "../../../../schema/attributes.ts";
 
 describe("the profile of a model trained on data", () => {
@@ -35,7 +35,7 @@ describe("the profile of a model trained on data", () => {
   });
 
   test("decides which labels are trained", () => {
-    const profile = profileOfData([{ quality: 4 }], undefined);
-    expect(knownLevels({ quality: 1, humor: 2 }, profile)).toEqual({ quality: 1 });
+    const names = profileOfData([{ quality: 4 }], undefined).attributes.map(({ name }) => name);
+    expect(levelsOfThese({ quality: 1, humor: 2 }, names)).toEqual({ quality: 1 });
   });
 });
