@@ -7,6 +7,7 @@ import { Answerer } from "../evaluate/answerer.ts";
 import { readJsonl } from "../evaluate/jsonl-log.ts";
 import { countProgress } from "../evaluate/progress.ts";
 import { Interruption } from "../interruption.ts";
+import { asAsked } from "./as-asked.ts";
 import { placeKey, readSchema, replySchema } from "./asked-reply.ts";
 import { BootstrapDirectory } from "./bootstrap-directory.ts";
 import { type BootstrapFlags, bootstrapOptions } from "./bootstrap-options.ts";
@@ -50,28 +51,38 @@ async function bootstrapFiles(files: string[], flags: BootstrapFlags, command: C
   const cut = kept.filter(({ reply }) => reply.finish === "length").length;
   const recited = method === "words" ? `, ${echoes} that recite what they were told` : "";
   say(`Left out: ${empty} empty, ${repeated} said before${recited}. Cut at ${maxTokens} tokens: ${cut}.`);
-  const table = await writeBootstrapped(kept, directory, flags.out);
-  say(`Wrote ${counted(kept.length, "row")} to ${flags.out}.`);
+  const { table, rows: written } = await writeBootstrapped(kept, directory, flags);
+  const contradicted = kept.length - written;
+  if (contradicted > 0) say(`Left out: ${contradicted} read to be the opposite of what they were asked to be.`);
+  say(`Wrote ${counted(written, "row")} to ${flags.out}.`);
   console.log(table);
 }
 
-/** Writes the file and removes the directory. @returns how often replies are what was asked for */
-async function writeBootstrapped(kept: readonly KeptReply[], directory: BootstrapDirectory, out: string) {
+/** Writes the file and removes the directory. @returns how often replies are what was asked for, and the rows of the file */
+async function writeBootstrapped(
+  kept: readonly KeptReply[],
+  directory: BootstrapDirectory,
+  { out, asAsked: names }: Pick<BootstrapFlags, "out" | "asAsked">,
+) {
   const labels = new Map((await readJsonl(directory.labels, readSchema)).map((read) => [placeKey(read), read.labels]));
   const obedience = new Obedience();
+  const replies = kept.map((one) => ({ one, read: labels.get(placeKey(one.reply)) ?? {} }));
+  for (const { one, read } of replies) obedience.add(one.levels, read);
   const file = await JsonLinesFile.create(out);
+  let rows = 0;
   try {
-    for (const one of kept) {
-      const read = labels.get(placeKey(one.reply)) ?? {};
-      obedience.add(one.levels, read);
-      await file.write(bootstrapped(one, read));
+    for (const same of Map.groupBy(replies, ({ one }) => one.question.id).values()) {
+      for (const reply of asAsked(same, names)) {
+        await file.write(bootstrapped(reply));
+        rows++;
+      }
     }
     await file.commit();
   } finally {
     await file.discard();
   }
   await directory.remove();
-  return obedience.table;
+  return { table: obedience.table, rows };
 }
 
 /** `attune bootstrap …`: a model's own replies, labelled, for a second round of training (SteerLM, step 4). */

@@ -15,6 +15,7 @@ export type BootstrapFlags = ReadingFlags &
     sweep: Attribute[];
     strength: number;
     away: Attribute[];
+    asAsked: Attribute[];
     replies: number;
     limit?: number;
     maxPrompt: number;
@@ -67,6 +68,11 @@ export function bootstrapOptions(): Command {
         "--away <attributes>",
         "strength steers away from the opposite level of these, the others held; without it, from no label line",
       )
+        .argParser(attributes)
+        .default([], "none"),
+    )
+    .addOption(
+      new Option("--as-asked <attributes>", "label these as asked for, and leave out what is read to be the opposite")
         .argParser(attributes)
         .default([], "none"),
     )

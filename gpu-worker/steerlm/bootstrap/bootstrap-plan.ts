@@ -44,7 +44,7 @@ export async function planBootstrap(
 ): Promise<BootstrapPlan> {
   const speaker = await speakerOf(flags);
   const { profile, known } = speaker;
-  const unknown = [...flags.sweep, ...flags.away].find((name) => !known.includes(name));
+  const unknown = [...flags.sweep, ...flags.away, ...flags.asAsked].find((name) => !known.includes(name));
   if (unknown !== undefined)
     throw new Error(`${speaker.name} cannot be asked for ${unknown}: it knows ${known.join(", ")}.`);
   const texts = await readTexts(model);

@@ -1,15 +1,14 @@
 import type { Conversation, Turn } from "../datasets/conversation.ts";
-import type { Labels } from "../rounding.ts";
+import type { LabelledReply } from "./as-asked.ts";
 import { placeKey } from "./asked-reply.ts";
-import type { KeptReply } from "./kept-replies.ts";
 
-/** A generated reply as a conversation to train on: labelled by what it was read to be, whatever it was asked to be. */
-export function bootstrapped({ question, levels, reply }: KeptReply, labels: Labels): Conversation {
+/** A generated reply as a conversation to train on. */
+export function bootstrapped({ one: { question, levels, reply }, labels, read }: LabelledReply): Conversation {
   const answer: Turn = {
     role: "assistant",
     text: reply.text,
     labels,
-    predicted: labels,
+    predicted: read,
     requested: levels,
     ...(reply.finish === "length" && { cut: true }),
   };

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { asAsked } from "../../../../gpu-worker/steerlm/bootstrap/as-asked.ts";
 import type { Asked, Reply } from "../../../../gpu-worker/steerlm/bootstrap/asked-reply.ts";
 import type { Ask } from "../../../../gpu-worker/steerlm/bootstrap/asks.ts";
 import { bootstrapped } from "../../../../gpu-worker/steerlm/bootstrap/bootstrapped.ts";
@@ -11,6 +12,7 @@ const ASKED: Asked[] = [
   { question: { id: "a", text: "Why?", tree: "t1" }, asks: [ask({ quality: 4, verbosity: 0 })] },
   { question: { id: "b", text: "Who?" }, asks: [ask({ quality: 3, verbosity: 4 })] },
 ];
+const READ = { quality: 2.5, verbosity: 1 };
 const reply = (prompt: string, sample: number, text: string, finish: Reply["finish"] = "stop"): Reply => ({
   ...{ prompt, sample, text, finish },
   tokens: 3,
@@ -72,7 +74,7 @@ test("a reply is labelled by what it was read to be, and keeps what was asked fo
     generated: [reply("a", 0, "So", "length"), reply("b", 0, "I.")],
     method: "label_line",
   });
-  const [first, second] = kept.map((one) => bootstrapped(one, { quality: 2.5, verbosity: 1 }));
+  const [first, second] = kept.map((one) => bootstrapped({ one, labels: READ, read: READ }));
   expect(first).toEqual({
     ...{ id: "a/0", source: "bootstrap", tree: "t1" },
     turns: [
@@ -99,4 +101,18 @@ test("how often replies became what was asked for is counted level by level", ()
     ["verbosity 2", "1", "0.00", "0 %", "0 %"],
     ["All that was asked for at once: 33 % of 3 replies."],
   ]);
+});
+
+test("where asked for, a reply is labelled as asked, unless it was read to be the opposite beside others to its question", () => {
+  const levels = [0, 1, 2, 3, 4, 4] as const;
+  const humor = [1.1, 1.6, 1.9, 1.2, 1.5, 1.4];
+  const replies = levels.map((level, sample) => ({
+    one: { question: { id: "a", text: "Why?" }, levels: { humor: level }, reply: reply("a", sample, `${sample}`) },
+    read: { humor: humor[sample] ?? 0, verbosity: 3 },
+  }));
+  // The median is 1.45: 1.6 is too much for level 1, 1.2 and 1.4 are too little for 3 and 4.
+  const labelled = asAsked(replies, ["humor"]);
+  expect(labelled.map(({ labels }) => labels)).toEqual([0, 2, 4].map((level) => ({ humor: level, verbosity: 3 })));
+  expect(labelled.map(({ read }) => read.humor)).toEqual([1.1, 1.9, 1.5]);
+  expect(asAsked(replies, []).map(({ labels }) => labels.humor)).toEqual(humor);
 });
