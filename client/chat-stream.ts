@@ -10,7 +10,7 @@ type Usage = components["schemas"]["Usage"];
 /** What is known of one of the answers of a stream. */
 export type StreamedChoice = {
   text: string;
-  finish_reason: "stop" | "length" | null;
+  finish_reason: "stop" | "length" | "content_filter" | null;
   /** What was applied and, with `steer.measure`, what it became; `null` until the stream says so. */
   steer: Steering | null;
 };

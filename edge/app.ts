@@ -1,5 +1,4 @@
 import { Hono } from "hono";
-import { cors } from "hono/cors";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { requestId } from "hono/request-id";
 import { administrate } from "./admin/administrate.ts";
@@ -8,6 +7,7 @@ import { attributeRoutes } from "./attributes/routes.ts";
 import { authenticate } from "./auth/authenticate.ts";
 import { openSession } from "./auth/sessions.ts";
 import { randomBase62 } from "./base62.ts";
+import { allowPages } from "./cors.ts";
 import type { Edge } from "./environment.ts";
 import { answerError, answerMethodNotAllowed, answerNotFound } from "./errors.ts";
 import { answerIn } from "./generations/chat.ts";
@@ -15,11 +15,9 @@ import { CHAT_COMPLETIONS } from "./generations/dialect.ts";
 import { generationRoutes } from "./generations/routes.ts";
 import { limitHeaders } from "./headers.ts";
 import { countRequest } from "./limits/admission.ts";
-import { EXPOSED_HEADERS } from "./limits/headers.ts";
 import { limitRoutes } from "./limits/routes.ts";
 import { modelRoutes } from "./models/routes.ts";
 import { observe } from "./observability/observe.ts";
-import { OBSERVABILITY_HEADERS } from "./observability/response-headers.ts";
 import { presetRoutes } from "./presets/routes.ts";
 import { RESPONSES } from "./responses/dialect.ts";
 import { UI_MESSAGES } from "./ui-messages/dialect.ts";
@@ -41,8 +39,7 @@ app.use("/admin/v1/*", onlyKnownMethods);
 app.use("/admin/v1/*", administrate);
 app.route("/admin/v1", adminRoutes);
 
-// A preflight names no key. Where a session's or a publishable key's page is known, the answer is for that page alone.
-app.use("/v1/*", cors({ origin: "*", exposeHeaders: [...EXPOSED_HEADERS, ...OBSERVABILITY_HEADERS], maxAge: 86_400 }));
+app.use("/v1/*", allowPages);
 app.use("/v1/*", onlyKnownMethods);
 // Checks its key and counts the request by itself: a publishable key opens nothing else.
 app.post("/v1/sessions", openSession);

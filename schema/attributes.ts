@@ -104,6 +104,16 @@ export function oppositeOf(levels: AttributeLevels, names: readonly Attribute[])
   return turned;
 }
 
+/** The levels of these attributes, in their order. */
+export function levelsOfThese(levels: AttributeLevels, names: readonly Attribute[]): AttributeLevels {
+  const known: AttributeLevels = {};
+  for (const name of names) {
+    const level = levels[name];
+    if (level !== undefined) known[name] = level;
+  }
+  return known;
+}
+
 /** Whether two label lines have the same levels. */
 export const areSameLevels = (one: AttributeLevels, other: AttributeLevels): boolean =>
   ATTRIBUTES.every((name) => one[name] === other[name]);
@@ -130,7 +140,11 @@ export type MeasuredScale = z.infer<typeof measuredScaleSchema>;
  * Data, never code, so that a team's own model brings its own.
  */
 export const steeringProfileSchema = z.strictObject({
-  template: z.literal("chatml"),
+  /**
+   * How the label line is written: `chatml`, names and levels in a turn of its own; `words`, as the instruction that other models get, so that what a
+   * model knows of these words before it is trained is where training begins.
+   */
+  template: z.enum(["chatml", "words"]),
   /** Strength used where the request gives none; 1 where it is left out. */
   strength: strengthSchema.optional(),
   /** What that steers away from; `unsteered` where it is left out. */

@@ -2,8 +2,8 @@ import { drizzle } from "drizzle-orm/d1";
 import { type Context, Hono } from "hono";
 import { pageQuerySchema } from "../../schema/api/admin.ts";
 import { type Key, keyCreateSchema, keyRotateSchema, keyUpdateSchema, misfitOf } from "../../schema/api/keys.ts";
-import { AttuneError, invalidRequest } from "../../schema/wire/errors.ts";
-import { readJson } from "../body.ts";
+import { AttuneError } from "../../schema/wire/errors.ts";
+import { parse, parseBody } from "../body.ts";
 import type { Edge } from "../environment.ts";
 import { authorOf } from "./author.ts";
 import { KeyStore } from "./key-store.ts";
@@ -50,21 +50,16 @@ function checkFuture(expiresAt: number | null | undefined): void {
 /** Keys of a project: create, list, read, update, rotate, revoke. */
 export const keyRoutes = new Hono<Edge>()
   .post("/:project/keys", async (c) => {
-    const parsed = keyCreateSchema.safeParse(await readJson(c.req.raw));
-    if (!parsed.success) throw invalidRequest(parsed.error);
-    checkFuture(parsed.data.expires_at);
-    return c.json(await storeOf(c).create(parsed.data), 201);
+    const settings = await parseBody(keyCreateSchema, c.req.raw);
+    checkFuture(settings.expires_at);
+    return c.json(await storeOf(c).create(settings), 201);
   })
   .get("/:project/keys", async (c) => {
-    const query = pageQuerySchema.safeParse(c.req.query());
-    if (!query.success) throw invalidRequest(query.error);
-    return c.json(await storeOf(c).list(query.data));
+    return c.json(await storeOf(c).list(parse(pageQuerySchema, c.req.query())));
   })
   .get("/:project/keys/:key", async (c) => c.json(await findKey(c)))
   .patch("/:project/keys/:key", async (c) => {
-    const parsed = keyUpdateSchema.safeParse(await readJson(c.req.raw));
-    if (!parsed.success) throw invalidRequest(parsed.error);
-    const { version, ...settings } = parsed.data;
+    const { version, ...settings } = await parseBody(keyUpdateSchema, c.req.raw);
     checkFuture(settings.expires_at);
     const key = await findLiveKey(c);
     const misfit = misfitOf(key.kind, {
@@ -79,9 +74,7 @@ export const keyRoutes = new Hono<Edge>()
     return c.json(updated);
   })
   .post("/:project/keys/:key/rotate", async (c) => {
-    const parsed = keyRotateSchema.safeParse(await readJson(c.req.raw));
-    if (!parsed.success) throw invalidRequest(parsed.error);
-    const { overlap_seconds: overlap } = parsed.data;
+    const { overlap_seconds: overlap } = await parseBody(keyRotateSchema, c.req.raw);
     const key = await findLiveKey(c);
     const now = nowInSeconds();
     if (overlap > 0 && key.replaced_works_until !== null && key.replaced_works_until > now) {

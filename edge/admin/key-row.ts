@@ -14,6 +14,7 @@ type Columns = Pick<
   | "bounds"
   | "models"
   | "presets"
+  | "moderation"
   | "origins"
   | "requestsPerMinute"
   | "tokensPerMinute"
@@ -26,13 +27,14 @@ type Columns = Pick<
 export function toColumns(settings: KeySettings): Columns;
 export function toColumns(settings: Settings): { [Name in keyof Columns]: Columns[Name] | undefined };
 export function toColumns(settings: Settings) {
-  const { name, scopes, bounds, models, presets, origins } = settings;
+  const { name, scopes, bounds, models, presets, moderation, origins } = settings;
   return {
     name,
     scopes,
     bounds,
     models,
     presets,
+    moderation,
     origins,
     ...toLimitColumns(settings),
     endUserLimits: settings.end_user_limits,
@@ -53,6 +55,7 @@ export function toKey(row: Row, pepperId: string): Key {
     bounds: row.bounds,
     models: row.models,
     presets: row.presets,
+    moderation: row.moderation,
     origins: row.origins,
     ...toLimits(row),
     end_user_limits: row.endUserLimits,

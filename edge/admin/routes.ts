@@ -3,8 +3,8 @@ import { type Context, Hono } from "hono";
 import { createMiddleware } from "hono/factory";
 import { auditQuerySchema, pageQuerySchema } from "../../schema/api/admin.ts";
 import { projectCreateSchema, projectUpdateSchema } from "../../schema/api/projects.ts";
-import { AttuneError, invalidRequest } from "../../schema/wire/errors.ts";
-import { readJson } from "../body.ts";
+import { AttuneError } from "../../schema/wire/errors.ts";
+import { parse, parseBody } from "../body.ts";
 import type { Edge } from "../environment.ts";
 import { adminUsageRoutes } from "../usage/routes.ts";
 import { listChanges } from "./audit.ts";
@@ -35,23 +35,19 @@ const requireProject = createMiddleware<Edge, "/:project">(async (c, next) => {
 export const adminRoutes = new Hono<Edge>()
   .post("/projects", async (c) => {
     permitAll(c);
-    const parsed = projectCreateSchema.safeParse(await readJson(c.req.raw));
-    if (!parsed.success) throw invalidRequest(parsed.error);
-    return c.json(await createProject(drizzle(c.env.DB), parsed.data, authorOf(c)), 201);
+    const settings = await parseBody(projectCreateSchema, c.req.raw);
+    return c.json(await createProject(drizzle(c.env.DB), settings, authorOf(c)), 201);
   })
   .get("/projects", async (c) => {
     permitAll(c);
-    const query = pageQuerySchema.safeParse(c.req.query());
-    if (!query.success) throw invalidRequest(query.error);
-    return c.json(await listProjects(drizzle(c.env.DB), query.data));
+    return c.json(await listProjects(drizzle(c.env.DB), parse(pageQuerySchema, c.req.query())));
   })
   .use("/projects/:project/*", requireProject)
   .get("/projects/:project", async (c) => c.json(await findProject(drizzle(c.env.DB), c.req.param("project"))))
   .patch("/projects/:project", async (c) => {
     permitAll(c);
-    const parsed = projectUpdateSchema.safeParse(await readJson(c.req.raw));
-    if (!parsed.success) throw invalidRequest(parsed.error);
-    const updated = await updateProject(drizzle(c.env.DB), c.req.param("project"), parsed.data, authorOf(c));
+    const changes = await parseBody(projectUpdateSchema, c.req.raw);
+    const updated = await updateProject(drizzle(c.env.DB), c.req.param("project"), changes, authorOf(c));
     if (updated !== null) return c.json(updated);
     throw new AttuneError(
       "conflict",
@@ -60,11 +56,10 @@ export const adminRoutes = new Hono<Edge>()
     );
   })
   .get("/audit", async (c) => {
-    const query = auditQuerySchema.safeParse(c.req.query());
-    if (!query.success) throw invalidRequest(query.error);
-    const project = query.data.project ?? c.var.administrator.projectId ?? undefined;
+    const query = parse(auditQuerySchema, c.req.query());
+    const project = query.project ?? c.var.administrator.projectId ?? undefined;
     if (project !== c.var.administrator.projectId) permitAll(c);
-    return c.json(await listChanges(drizzle(c.env.DB), { ...query.data, project }));
+    return c.json(await listChanges(drizzle(c.env.DB), { ...query, project }));
   })
   .route("/projects", keyRoutes)
   .route("/projects", adminUsageRoutes);

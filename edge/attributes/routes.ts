@@ -1,19 +1,11 @@
 import { Hono } from "hono";
-import type { z } from "zod";
 import { matchBodySchema, type ScoreList, scoreBodySchema } from "../../schema/api/attributes.ts";
-import { AttuneError, invalidRequest } from "../../schema/wire/errors.ts";
+import { AttuneError } from "../../schema/wire/errors.ts";
 import { permitScope } from "../auth/principal.ts";
-import { readJson } from "../body.ts";
+import { parseBody } from "../body.ts";
 import type { Edge } from "../environment.ts";
 import { matchExample } from "./match.ts";
 import { namedModel, scoreAnswers } from "./score-answers.ts";
-
-/** @throws AttuneError `invalid_request` */
-function parse<T>(schema: z.ZodType<T>, body: unknown): T {
-  const parsed = schema.safeParse(body);
-  if (!parsed.success) throw invalidRequest(parsed.error);
-  return parsed.data;
-}
 
 /** What attributes finished answers have, and what to ask for to get such answers. */
 export const attributeRoutes = new Hono<Edge>()
@@ -22,7 +14,7 @@ export const attributeRoutes = new Hono<Edge>()
       c,
       async () => {
         permitScope(c.var.principal, "attributes");
-        const { messages = [], answer, answers, model } = parse(scoreBodySchema, await readJson(c.req.raw));
+        const { messages = [], answer, answers, model } = await parseBody(scoreBodySchema, c.req.raw);
         return {
           model: await namedModel(c, model),
           messages,
@@ -41,7 +33,7 @@ export const attributeRoutes = new Hono<Edge>()
       c,
       async () => {
         permitScope(c.var.principal, "attributes");
-        const { example, prompt, model } = parse(matchBodySchema, await readJson(c.req.raw));
+        const { example, prompt, model } = await parseBody(matchBodySchema, c.req.raw);
         return {
           model: await namedModel(c, model),
           messages: prompt === undefined ? [] : [{ role: "user" as const, content: prompt }],

@@ -54,13 +54,13 @@ async function readSession(c: Context<Edge>, token: string): Promise<Principal> 
 
 /** Requires a secret key or a session. */
 export const authenticate = createMiddleware<Edge>(async (c, next) => {
-  c.set("principal", await c.var.observation.measure("auth", () => readPrincipal(c)));
+  c.set("principal", await c.get("observation").measure("auth", () => readPrincipal(c)));
   await next();
 });
 
 /** Requires that it has this scope. */
 export const requireScope = (scope: Scope) =>
   createMiddleware<Edge>(async (c, next) => {
-    permitScope(c.var.principal, scope);
+    permitScope(c.get("principal"), scope);
     await next();
   });

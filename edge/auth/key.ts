@@ -1,3 +1,4 @@
+import { importSigningKey, type SigningKey } from "../../schema/wire/signature.ts";
 import { cryptoRandomBytes, encodeBase62, type RandomBytes, randomBase62 } from "../base62.ts";
 import { toHex } from "../hex.ts";
 
@@ -40,11 +41,20 @@ export function hasValidChecksum(key: string): boolean {
   return key.slice(-CHECKSUM_LENGTH) === encodeBase62(crc32(body), CHECKSUM_LENGTH);
 }
 
+/** By pepper, of which there are one or two. */
+const hmacKeys = new Map<string, SigningKey>();
+
+async function hmacKeyOf(pepper: string): Promise<SigningKey> {
+  const known = hmacKeys.get(pepper);
+  if (known !== undefined) return known;
+  const imported = await importSigningKey(pepper);
+  hmacKeys.set(pepper, imported);
+  return imported;
+}
+
 /** What is stored of a key: HMAC-SHA-256(pepper, key) in hex. The database alone does not reveal or verify a key. */
 export async function hashKey(pepper: string, key: string): Promise<string> {
-  const algorithm = { name: "HMAC", hash: "SHA-256" };
-  const hmacKey = await crypto.subtle.importKey("raw", encoder.encode(pepper), algorithm, false, ["sign"]);
-  return toHex(new Uint8Array(await crypto.subtle.sign("HMAC", hmacKey, encoder.encode(key))));
+  return toHex(new Uint8Array(await crypto.subtle.sign("HMAC", await hmacKeyOf(pepper), encoder.encode(key))));
 }
 
 /** What a key's row says of its secret. */

@@ -6,7 +6,7 @@ import type { ApiKey } from "./store.ts";
 /** Who asks, and what it may do. */
 export type Principal = Pick<
   ApiKey,
-  "projectId" | "limits" | "projectLimits" | "endUserLimits" | "scopes" | "bounds" | "models" | "presets"
+  "projectId" | "limits" | "projectLimits" | "endUserLimits" | "scopes" | "bounds" | "models" | "presets" | "moderation"
 > & {
   keyId: string;
   /** `null` where it is a key itself that asks, and not a session opened with one. */
@@ -23,8 +23,20 @@ export type Session = {
 
 /** What the key allows to whoever has it, or to a session opened with it. */
 export function principalOf(key: ApiKey, session: Session | null): Principal {
-  const { id, projectId, limits, projectLimits, endUserLimits, scopes, bounds, models, presets } = key;
-  return { projectId, keyId: id, limits, projectLimits, endUserLimits, scopes, bounds, models, presets, session };
+  const {
+    id: keyId,
+    projectId,
+    limits,
+    projectLimits,
+    endUserLimits,
+    scopes,
+    bounds,
+    models,
+    presets,
+    moderation,
+  } = key;
+  const may = { scopes, bounds, models, presets, moderation };
+  return { projectId, keyId, limits, projectLimits, endUserLimits, ...may, session };
 }
 
 const denied = (message: string, param?: string) =>

@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import { type SessionAnswer, sessionCreateSchema } from "../../schema/api/sessions.ts";
-import { AttuneError, invalidRequest } from "../../schema/wire/errors.ts";
-import { readJson } from "../body.ts";
+import { AttuneError } from "../../schema/wire/errors.ts";
+import { parseBody } from "../body.ts";
 import type { Edge } from "../environment.ts";
 import { admit } from "../limits/admission.ts";
 import { resolvePreset } from "../presets/versions.ts";
@@ -29,9 +29,7 @@ export async function openSession(c: Context<Edge>): Promise<Response> {
   c.set("principal", principal);
   await admit(c, 0);
 
-  const parsed = sessionCreateSchema.safeParse(await readJson(c.req.raw));
-  if (!parsed.success) throw invalidRequest(parsed.error);
-  const { end_user: endUser = null, preset = null } = parsed.data;
+  const { end_user: endUser = null, preset = null } = await parseBody(sessionCreateSchema, c.req.raw);
   if (preset !== null) {
     permitPreset(principal, preset, "preset");
     await resolvePreset(c.env.DB, key.projectId, { slug: preset, reference: "latest" }, "preset");

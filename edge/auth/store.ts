@@ -2,6 +2,7 @@ import { and, eq, inArray, or } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
 import type { KeyKind, Scope } from "../../schema/api/keys.ts";
 import { type Limits, NO_LIMITS } from "../../schema/api/limits.ts";
+import type { Moderation } from "../../schema/api/moderation.ts";
 import type { Bounds } from "../../schema/attributes.ts";
 import { apiKeys, projects } from "../../schema/database/tables.ts";
 import { ExpiringCache } from "../expiring-cache.ts";
@@ -22,6 +23,8 @@ export type ApiKey = {
   /** `null`: all of them; so for presets. */
   models: readonly string[] | null;
   presets: readonly string[] | null;
+  /** `null`: none. */
+  moderation: Moderation | null;
   origins: readonly string[];
   /** Unix seconds; `null`: never. */
   expiresAt: number | null;
@@ -60,6 +63,7 @@ const toApiKey = ({ row, project }: { row: Row; project: typeof projects.$inferS
   bounds: row.bounds,
   models: row.models,
   presets: row.presets,
+  moderation: row.moderation,
   origins: row.origins,
   expiresAt: row.expiresAt,
   revoked: row.revokedAt !== null,

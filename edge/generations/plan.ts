@@ -62,6 +62,7 @@ export async function planGeneration(c: Context<Edge>, body: unknown, dialect = 
     sampling,
     ...schedulingOf(chat),
     ...(steer.measure === true && { measure: true }),
+    ...(principal.moderation !== null && { moderation: principal.moderation }),
     stream: chat.stream ?? false,
     include_usage: chat.stream_options?.include_usage ?? false,
     ...(echo !== undefined && { echo }),

@@ -10,7 +10,8 @@ import {
 } from "../../schema/api/chat.ts";
 import type { PresetSampling } from "../../schema/api/presets.ts";
 import { responseFormatOf } from "../../schema/api/response-format.ts";
-import { AttuneError, invalidRequest } from "../../schema/wire/errors.ts";
+import { AttuneError } from "../../schema/wire/errors.ts";
+import { parse } from "../body.ts";
 
 /**
  * A field that would change the answer is refused rather than ignored; a value that asks for nothing is fine.
@@ -40,10 +41,9 @@ export function checkUnsupported(body: unknown, unsupported: typeof UNSUPPORTED_
  */
 export function parseChatRequest(body: unknown): ChatRequest {
   checkUnsupported(body, UNSUPPORTED_FIELDS);
-  const parsed = chatRequestSchema.safeParse(body);
-  if (!parsed.success) throw invalidRequest(parsed.error);
-  checkTogether(parsed.data);
-  return parsed.data;
+  const request = parse(chatRequestSchema, body);
+  checkTogether(request);
+  return request;
 }
 
 /**
@@ -90,6 +90,8 @@ export function refuseFanOut({ steer }: ChatRequest): void {
   throw new AttuneError("unsupported_parameter", message, { param: "steer.fan_out" });
 }
 
+const UNSAID = samplingSchema.parse({});
+
 /**
  * The request's sampling with OpenAI's two spellings folded into one. What it does not say is the preset's, and what neither says the
  * model's.
@@ -104,24 +106,25 @@ export function samplingOf(request: ChatRequest, preset: PresetSampling, model: 
     const message = `min_tokens: must be at most max_tokens, which is ${longest} here`;
     throw new AttuneError("invalid_request", message, { param: "min_tokens" });
   }
-  return samplingSchema.parse({
+  // All of them were checked where they came from.
+  return {
     temperature: request.temperature ?? preset.temperature ?? model.temperature,
     top_p: request.top_p ?? preset.top_p ?? model.top_p,
     top_k: request.top_k ?? preset.top_k ?? model.top_k,
     min_p: request.min_p ?? preset.min_p ?? model.min_p,
-    frequency_penalty: request.frequency_penalty ?? preset.frequency_penalty,
-    presence_penalty: request.presence_penalty ?? preset.presence_penalty,
-    repetition_penalty: request.repetition_penalty ?? preset.repetition_penalty,
-    logit_bias: request.logit_bias ?? undefined,
+    frequency_penalty: request.frequency_penalty ?? preset.frequency_penalty ?? UNSAID.frequency_penalty,
+    presence_penalty: request.presence_penalty ?? preset.presence_penalty ?? UNSAID.presence_penalty,
+    repetition_penalty: request.repetition_penalty ?? preset.repetition_penalty ?? UNSAID.repetition_penalty,
+    logit_bias: request.logit_bias ?? UNSAID.logit_bias,
     logprobs: request.logprobs === true ? (request.top_logprobs ?? 0) : null,
-    seed: request.seed ?? preset.seed,
-    stop: (typeof stop === "string" ? [stop] : stop) ?? preset.stop,
-    stop_token_ids: request.stop_token_ids ?? undefined,
-    ignore_eos: request.ignore_eos ?? undefined,
-    min_tokens: request.min_tokens ?? undefined,
+    seed: request.seed ?? preset.seed ?? UNSAID.seed,
+    stop: (typeof stop === "string" ? [stop] : stop) ?? preset.stop ?? UNSAID.stop,
+    stop_token_ids: request.stop_token_ids ?? UNSAID.stop_token_ids,
+    ignore_eos: request.ignore_eos ?? UNSAID.ignore_eos,
+    min_tokens: request.min_tokens ?? UNSAID.min_tokens,
     response_format: responseFormatOf(request.response_format),
-    max_tokens,
-  });
+    max_tokens: max_tokens ?? UNSAID.max_tokens,
+  };
 }
 
 /** Behind those who ask for nothing, whose priority is 0. */

@@ -58,16 +58,16 @@ export function setHeaders(c: Context<Edge>, headers: Record<string, string>): v
  * @throws AttuneError `rate_limit_exceeded`, `budget_exceeded`
  */
 export async function admit(c: Context<Edge>, tokens: number): Promise<Reservation> {
-  return admitFor(c, subjectsOf(c.var.principal), tokens);
+  return admitFor(c, subjectsOf(c.get("principal")), tokens);
 }
 
 /** The same for some subjects only. */
 export function admitFor(c: Context<Edge>, subjects: readonly Subject[], tokens: number): Promise<Reservation> {
-  return c.var.observation.measure("limits", () => reserve(c, subjects, tokens));
+  return c.get("observation").measure("limits", () => reserve(c, subjects, tokens));
 }
 
 async function reserve(c: Context<Edge>, subjects: readonly Subject[], tokens: number): Promise<Reservation> {
-  const { projectId } = c.var.principal;
+  const { projectId } = c.get("principal");
   const now = Date.now();
   const holder = JSON.stringify([projectId, subjects, tokens > 0]);
   const leased = leases.take(holder, tokens, now);

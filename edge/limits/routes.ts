@@ -6,9 +6,8 @@ import {
   type LimitsCheckAnswer,
   tokensCheckSchema,
 } from "../../schema/api/limits.ts";
-import { invalidRequest } from "../../schema/wire/errors.ts";
 import { requireScope } from "../auth/authenticate.ts";
-import { readJson } from "../body.ts";
+import { parse, readJson } from "../body.ts";
 import type { Edge } from "../environment.ts";
 import { planGeneration } from "../generations/plan.ts";
 import { checkLimits } from "./admission.ts";
@@ -38,12 +37,6 @@ function byName<T>(subject: Subject, meters: readonly Meter[], read: (meter: Met
 
 const isChat = (body: unknown) => typeof body === "object" && body !== null && "messages" in body;
 
-function readTokens(body: unknown): number {
-  const parsed = tokensCheckSchema.safeParse(body);
-  if (!parsed.success) throw invalidRequest(parsed.error);
-  return parsed.data.tokens;
-}
-
 /** How the caller's limits stand, and what they would say of a request. */
 export const limitRoutes = new Hono<Edge>()
   .get("/", async (c) => {
@@ -60,7 +53,7 @@ export const limitRoutes = new Hono<Edge>()
   })
   .post("/check", requireScope("chat"), async (c) => {
     const body = await readJson(c.req.raw);
-    const tokens = isChat(body) ? (await planGeneration(c, body)).tokens : readTokens(body);
+    const tokens = isChat(body) ? (await planGeneration(c, body)).tokens : parse(tokensCheckSchema, body).tokens;
     const { refusal, meters, waits } = await checkLimits(c, tokens);
     const answer: LimitsCheckAnswer = {
       object: "limits.check",

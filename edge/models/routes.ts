@@ -33,8 +33,9 @@ export function findModel(models: readonly ServedModel[], id: string): ServedMod
 
 /** The served models that the caller may use. */
 export async function usableModels(c: Context<Edge>): Promise<ServedModel[]> {
-  const models = await new InferenceWorker(c.env, c.var.requestId, null, c.var.observation.traceHeaders).models();
-  return models.filter(({ id }) => mayUseModel(c.var.principal, id));
+  const { requestId, observation, principal } = c.var;
+  const models = await new InferenceWorker(c.env, requestId, null, observation.traceHeaders).models();
+  return models.filter(({ id }) => mayUseModel(principal, id));
 }
 
 const mayRead = requireScope("models:read");

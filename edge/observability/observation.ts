@@ -6,7 +6,7 @@ import {
   TRACESTATE_HEADER,
   type TraceContext,
 } from "../../schema/wire/trace-context.ts";
-import { cryptoRandomBytes, type RandomBytes } from "../base62.ts";
+import { blockRandomBytes, type RandomBytes } from "../base62.ts";
 import { toHex } from "../hex.ts";
 import type { UsageRecord } from "../usage/usage-record.ts";
 
@@ -53,7 +53,7 @@ export class Observation {
   readonly #options: Options;
 
   constructor(headers: Headers, options: Partial<Options> = {}) {
-    this.#options = { now: Date.now, randomBytes: cryptoRandomBytes, records: false, ...options };
+    this.#options = { now: Date.now, randomBytes: blockRandomBytes, records: false, ...options };
     this.startedAt = this.#options.now();
     const parent = parseTraceparent(headers.get(TRACEPARENT_HEADER));
     this.parentSpanId = parent?.spanId ?? null;

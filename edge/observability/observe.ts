@@ -33,10 +33,10 @@ export const observe = createMiddleware<Edge>(async (c, next) => {
     c.res.headers.set(name, value);
   }
   // A principal is known only where it got that far.
-  const principal: Edge["Variables"]["principal"] | undefined = c.var.principal;
+  const principal: Edge["Variables"]["principal"] | undefined = c.get("principal");
   c.executionCtx.waitUntil(
     report(c, observation, {
-      requestId: c.var.requestId,
+      requestId: c.get("requestId"),
       method: c.req.method,
       route: routeOf(c),
       status: c.res.status,

@@ -1,4 +1,4 @@
-import { cryptoRandomBytes } from "../base62.ts";
+import { blockRandomBytes } from "../base62.ts";
 import { type MeasuredPhase, type Observation, randomHex } from "./observation.ts";
 import type { Answered } from "./request-line.ts";
 
@@ -59,7 +59,7 @@ function phaseSpan({ trace, usage, upstreamSpanId }: Observation, phase: Measure
       : {};
   return {
     traceId: trace.traceId,
-    spanId: isUpstream ? upstreamSpanId : randomHex(8, cryptoRandomBytes),
+    spanId: isUpstream ? upstreamSpanId : randomHex(8, blockRandomBytes),
     parentSpanId: trace.spanId,
     flags: SAMPLED,
     name: isUpstream && usage !== null ? `chat ${usage.model}` : phase.name,

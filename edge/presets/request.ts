@@ -1,8 +1,6 @@
 import type { Context } from "hono";
-import type { z } from "zod";
-import { AttuneError, invalidRequest } from "../../schema/wire/errors.ts";
+import { AttuneError } from "../../schema/wire/errors.ts";
 import { permitPreset } from "../auth/principal.ts";
-import { readJson } from "../body.ts";
 import type { Edge } from "../environment.ts";
 import { type Condition, changedMeanwhile, etagOf } from "./condition.ts";
 import type { StoredPreset } from "./rows.ts";
@@ -26,18 +24,6 @@ export function permittedSlug(c: Context<Edge, "/:slug">): string {
   const slug = c.req.param("slug");
   permitPreset(c.var.principal, slug);
   return slug;
-}
-
-/** @throws AttuneError `invalid_request` */
-export function parse<T>(schema: z.ZodType<T>, value: unknown): T {
-  const parsed = schema.safeParse(value);
-  if (!parsed.success) throw invalidRequest(parsed.error);
-  return parsed.data;
-}
-
-/** @throws AttuneError `invalid_request`, `request_too_large` */
-export async function parseBody<T>(c: Context<Edge>, schema: z.ZodType<T>): Promise<T> {
-  return parse(schema, await readJson(c.req.raw));
 }
 
 /** A preset with the tag that its next change can be made conditional on. */

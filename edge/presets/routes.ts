@@ -11,6 +11,7 @@ import {
 import { AttuneError } from "../../schema/wire/errors.ts";
 import { requireScope } from "../auth/authenticate.ts";
 import { mayUsePreset, permitPreset } from "../auth/principal.ts";
+import { parse, parseBody } from "../body.ts";
 import type { Edge } from "../environment.ts";
 import { EXPOSED_HEADERS } from "../limits/headers.ts";
 import { mustBeNew, preconditionFailed, readCondition } from "./condition.ts";
@@ -18,8 +19,6 @@ import {
   answerDraft,
   answerPreset,
   findPreset,
-  parse,
-  parseBody,
   permittedSlug,
   publicationOf,
   requireChanged,
@@ -60,7 +59,7 @@ export const presetRoutes = new Hono<Edge>()
   .use(etag({ retainedHeaders: KEPT_HEADERS }))
   .route("/", transferRoutes)
   .post("/", mayWrite, async (c) => {
-    const { slug, note, publish, ...fields } = await parseBody(c, presetCreateSchema);
+    const { slug, note, publish, ...fields } = await parseBody(presetCreateSchema, c.req.raw);
     permitPreset(c.var.principal, slug);
     return create(c, { slug, fields, publication: publish ? publicationOf(c, note) : null });
   })
@@ -72,11 +71,11 @@ export const presetRoutes = new Hono<Edge>()
   .put("/:slug", mayWrite, async (c) => {
     const slug = permittedSlug(c);
     if (mustBeNew(c)) {
-      const { note, ...fields } = await parseBody(c, presetUpdateSchema);
+      const { note, ...fields } = await parseBody(presetUpdateSchema, c.req.raw);
       return create(c, { slug: parse(newSlugSchema, slug), fields, publication: publicationOf(c, note) });
     }
     const condition = readCondition(c);
-    const { note, ...fields } = await parseBody(c, presetUpdateSchema);
+    const { note, ...fields } = await parseBody(presetUpdateSchema, c.req.raw);
     const published = await storeOf(c).publish(slug, condition, fields, publicationOf(c, note));
     return answerPreset(c, await requireChanged(c, slug, condition, published));
   })
@@ -91,7 +90,7 @@ export const presetRoutes = new Hono<Edge>()
   .put("/:slug/draft", mayWrite, async (c) => {
     const slug = permittedSlug(c);
     const condition = readCondition(c);
-    const written = await storeOf(c).writeDraft(slug, condition, await parseBody(c, presetContentSchema));
+    const written = await storeOf(c).writeDraft(slug, condition, await parseBody(presetContentSchema, c.req.raw));
     return answerDraft(c, await requireChanged(c, slug, condition, written));
   })
   .delete("/:slug/draft", mayWrite, async (c) => {

@@ -9,8 +9,9 @@ import {
 import { AttuneError } from "../../schema/wire/errors.ts";
 import { requireScope } from "../auth/authenticate.ts";
 import { mayUsePreset, permitPreset } from "../auth/principal.ts";
+import { parse, parseBody } from "../body.ts";
 import type { Edge } from "../environment.ts";
-import { parse, parseBody, storeOf } from "./request.ts";
+import { storeOf } from "./request.ts";
 import { planPreset, stateOf, toTransferred } from "./transfer.ts";
 import { takeSnapshot, writeImport } from "./transfer-store.ts";
 
@@ -26,7 +27,7 @@ export const transferRoutes = new Hono<Edge>()
   })
   .post("/import", requireScope("presets:write"), async (c) => {
     const { dry_run } = parse(importQuerySchema, c.req.query());
-    const { presets } = await parseBody(c, presetExportSchema);
+    const { presets } = await parseBody(presetExportSchema, c.req.raw);
     const { principal } = c.var;
     for (const [index, { slug }] of presets.entries()) permitPreset(principal, slug, `presets.${index}.slug`);
 

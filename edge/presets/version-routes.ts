@@ -11,19 +11,11 @@ import {
 } from "../../schema/api/presets.ts";
 import { AttuneError } from "../../schema/wire/errors.ts";
 import { requireScope } from "../auth/authenticate.ts";
+import { parse, parseBody } from "../body.ts";
 import type { Edge } from "../environment.ts";
 import { readCondition } from "./condition.ts";
 import { diffContent } from "./content.ts";
-import {
-  answerPreset,
-  findPreset,
-  parse,
-  parseBody,
-  permittedSlug,
-  publicationOf,
-  requireChanged,
-  storeOf,
-} from "./request.ts";
+import { answerPreset, findPreset, permittedSlug, publicationOf, requireChanged, storeOf } from "./request.ts";
 import type { StoredPreset } from "./rows.ts";
 import { MAX_ALIASES } from "./store.ts";
 import { usageOf } from "./usage.ts";
@@ -45,7 +37,7 @@ export const versionRoutes = new Hono<Edge>()
   .post("/:slug/versions", mayWrite, async (c) => {
     const slug = permittedSlug(c);
     const condition = readCondition(c);
-    const { note } = c.req.raw.body === null ? { note: null } : await parseBody(c, presetPublishSchema);
+    const { note } = c.req.raw.body === null ? { note: null } : await parseBody(presetPublishSchema, c.req.raw);
     const published = await storeOf(c).publishDraft(slug, condition, publicationOf(c, note));
     return answerPreset(c, await requireChanged(c, slug, condition, published, saysTheSame), 201);
   })
@@ -84,7 +76,7 @@ export const versionRoutes = new Hono<Edge>()
   .post("/:slug/rollback", mayWrite, async (c) => {
     const slug = permittedSlug(c);
     const condition = readCondition(c);
-    const { version: reference, note } = await parseBody(c, presetRollbackSchema);
+    const { version: reference, note } = await parseBody(presetRollbackSchema, c.req.raw);
     const { version } = await readVersion(c.env.DB, projectOf(c), { slug, reference });
     const publication = publicationOf(c, note ?? `Rollback to version ${version}.`);
     const published = await storeOf(c).republish(slug, condition, version, publication);
@@ -94,7 +86,7 @@ export const versionRoutes = new Hono<Edge>()
     const slug = permittedSlug(c);
     const { alias } = parse(aliasPathSchema, c.req.param());
     const condition = readCondition(c);
-    const { version } = await parseBody(c, presetAliasSchema);
+    const { version } = await parseBody(presetAliasSchema, c.req.raw);
     const named = await storeOf(c).setAlias(slug, condition, alias, version);
     const explain = ({ preset }: StoredPreset) => {
       const isFull = !Object.hasOwn(preset.aliases, alias) && Object.keys(preset.aliases).length >= MAX_ALIASES;

@@ -6,7 +6,8 @@ import {
   UNSUPPORTED_RESPONSES_FIELDS,
   VERBOSITY_LEVELS,
 } from "../../schema/api/responses.ts";
-import { AttuneError, invalidRequest } from "../../schema/wire/errors.ts";
+import { AttuneError } from "../../schema/wire/errors.ts";
+import { parse } from "../body.ts";
 import { checkTogether, checkUnsupported, refuseFanOut, withPersona } from "../generations/request.ts";
 
 /** `text.verbosity` is a level of the attribute, which `steer` may say more exactly. */
@@ -39,9 +40,7 @@ function echoOf({ instructions, metadata, text, store }: ResponsesRequest) {
  */
 export function readResponsesRequest(body: unknown): { chat: ChatRequest; echo: ReturnType<typeof echoOf> } {
   checkUnsupported(body, UNSUPPORTED_RESPONSES_FIELDS);
-  const parsed = responsesRequestSchema.safeParse(body);
-  if (!parsed.success) throw invalidRequest(parsed.error);
-  const request = parsed.data;
+  const request = parse(responsesRequestSchema, body);
   const logprobs = request.include?.includes(LOGPROBS_INCLUDE) === true;
   if ((request.top_logprobs ?? 0) > 0 && !logprobs) {
     const message = `top_logprobs: needs include to name ${LOGPROBS_INCLUDE}`;

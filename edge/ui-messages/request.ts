@@ -1,6 +1,6 @@
 import type { ChatRequest } from "../../schema/api/chat.ts";
 import { UNSUPPORTED_UI_FIELDS, uiChatRequestSchema } from "../../schema/api/ui-messages.ts";
-import { invalidRequest } from "../../schema/wire/errors.ts";
+import { parse } from "../body.ts";
 import { checkTogether, checkUnsupported, refuseFanOut } from "../generations/request.ts";
 
 /**
@@ -10,9 +10,7 @@ import { checkTogether, checkUnsupported, refuseFanOut } from "../generations/re
  */
 export function readUiRequest(body: unknown): { chat: ChatRequest } {
   checkUnsupported(body, UNSUPPORTED_UI_FIELDS);
-  const parsed = uiChatRequestSchema.safeParse(body);
-  if (!parsed.success) throw invalidRequest(parsed.error);
-  const chat: ChatRequest = { ...parsed.data, stream: true };
+  const chat: ChatRequest = { ...parse(uiChatRequestSchema, body), stream: true };
   refuseFanOut(chat);
   checkTogether(chat);
   return { chat };

@@ -22,35 +22,35 @@ function alarm(milliseconds: number): { rings: Promise<null>; off: () => void } 
  *
  * @param options.next the worker to ask next, or `null`
  * @param options.ask never rejects; aborting `signal` ends it as `abandoned`
- * @param options.mayHedge whether a second worker may be asked beside the first
+ * @param options.mayHedge whether a second worker may be asked beside the first; `null`: never, and nothing is got ready for it
  * @returns the outcome that counts; `null` where there was no worker to ask
  */
 export async function firstAdmission<W>(options: {
   next: (last: Outcome | null) => W | null;
   ask: (worker: W, signal: AbortSignal) => Promise<Outcome>;
-  mayHedge: () => boolean;
+  mayHedge: (() => boolean) | null;
   signal: AbortSignal;
 }): Promise<Settled<W> | null> {
-  const running = new Map<W, { leave: AbortController; settled: Promise<Settled<W>> }>();
+  const running = new Map<W, { leave: AbortController | null; settled: Promise<Settled<W>> }>();
   const start = (worker: W | null) => {
     if (worker === null) return;
-    const leave = new AbortController();
-    const asked = options.ask(worker, AbortSignal.any([leave.signal, options.signal]));
+    const leave = options.mayHedge === null ? null : new AbortController();
+    const signal = leave === null ? options.signal : AbortSignal.any([leave.signal, options.signal]);
+    const asked = options.ask(worker, signal);
     running.set(worker, { leave, settled: asked.then((outcome) => ({ worker, outcome })) });
   };
 
   let last: Settled<W> | null = null;
   let failures = 0;
-  const patience = alarm(HEDGE_MS);
-  let hedged = false;
+  let patience = options.mayHedge === null ? null : alarm(HEDGE_MS);
   start(options.next(null));
   try {
     while (running.size > 0) {
       const answers = [...running.values()].map(({ settled }) => settled);
-      const settled = await Promise.race(hedged ? answers : [...answers, patience.rings]);
+      const settled = await Promise.race(patience === null ? answers : [...answers, patience.rings]);
       if (settled === null) {
-        hedged = true;
-        if (options.mayHedge()) start(options.next(null));
+        patience = null;
+        if (options.mayHedge?.()) start(options.next(null));
         continue;
       }
       running.delete(settled.worker);
@@ -61,7 +61,7 @@ export async function firstAdmission<W>(options: {
     }
     return last;
   } finally {
-    patience.off();
-    for (const { leave } of running.values()) leave.abort();
+    patience?.off();
+    for (const { leave } of running.values()) leave?.abort();
   }
 }

@@ -108,7 +108,7 @@ export class InferenceWorker {
     const settled = await firstAdmission<WorkerState>({
       next,
       signal,
-      mayHedge: () => request.stream && choosing && this.#pool.spendHedge(),
+      mayHedge: request.stream && choosing ? () => this.#pool.spendHedge() : null,
       ask: async (worker, left) => {
         const now = Date.now();
         started ??= now;
@@ -168,7 +168,7 @@ export class InferenceWorker {
     const settled = await firstAdmission<WorkerState>({
       next: this.#chooser(request.model, null),
       signal: AbortSignal.any([signal, AbortSignal.timeout(SCORE_TIMEOUT_MS)]),
-      mayHedge: () => false,
+      mayHedge: null,
       // What is read twice costs time and changes nothing.
       ask: (worker, left) => this.#calls.work(worker, question, left, true),
     });

@@ -25,7 +25,7 @@ export async function readRefusal(response: Response): Promise<Refusal | null> {
 export function answerRefusal(c: Context<Edge>, { status, body, retryAfter }: Refusal): Response {
   c.var.observation.error = body.error.code;
   if (retryAfter !== null) c.header("retry-after", retryAfter);
-  // The caller's time is up: a client that tries again by itself would only add to the load.
-  if (status === 504) c.header("x-should-retry", "false");
+  // The caller's time is up, or the answer was made and is charged: a client that tries again by itself would only add to that.
+  if (status === 504 || body.error.code === "moderation_unavailable") c.header("x-should-retry", "false");
   return c.json(body, status);
 }

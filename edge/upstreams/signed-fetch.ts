@@ -29,7 +29,7 @@ export async function signedFetch(
   signal: AbortSignal,
 ): Promise<Response> {
   const signature = await signRequest(await keyOf(secret), { method, path, body }, Date.now() / 1000);
-  return fetch(new URL(path, origin), {
+  return fetch(origin + path, {
     method,
     headers: { ...signature, ...traceHeaders, "content-type": "application/json", "x-request-id": requestId },
     signal,

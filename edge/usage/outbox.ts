@@ -35,14 +35,12 @@ export class Outbox {
    * @param now Unix milliseconds.
    */
   add(records: readonly UsageRecord[], now: number): void {
-    for (const record of records) {
-      this.#storage.sql.exec(
-        "INSERT OR IGNORE INTO outbox (id, record) VALUES (?, ?)",
-        record.id,
-        JSON.stringify(record),
-      );
-    }
-    if (records.length > 0 && !this.#isAlarmSet) this.#flushAt(now + GATHER_MS);
+    if (records.length === 0) return;
+    this.#storage.sql.exec(
+      "INSERT OR IGNORE INTO outbox (id, record) SELECT value->>'$.id', value FROM json_each(?)",
+      JSON.stringify(records),
+    );
+    if (!this.#isAlarmSet) this.#flushAt(now + GATHER_MS);
   }
 
   /** Writes what waits, in batches; what cannot be written waits for the next alarm. */

@@ -1,22 +1,18 @@
 import { type Context, Hono } from "hono";
 import { generationsQuerySchema, usageQuerySchema } from "../../schema/api/usage.ts";
-import { invalidRequest } from "../../schema/wire/errors.ts";
 import { requireScope } from "../auth/authenticate.ts";
+import { parse } from "../body.ts";
 import type { Edge } from "../environment.ts";
 import { listGenerations, sumUsage } from "./usage-store.ts";
 
 /** @throws AttuneError `invalid_request` */
 async function answerUsage(c: Context<Edge>, projectId: string): Promise<Response> {
-  const query = usageQuerySchema.safeParse(c.req.query());
-  if (!query.success) throw invalidRequest(query.error);
-  return c.json(await sumUsage(c.env.DB, projectId, query.data));
+  return c.json(await sumUsage(c.env.DB, projectId, parse(usageQuerySchema, c.req.query())));
 }
 
 /** @throws AttuneError `invalid_request` */
 async function answerGenerations(c: Context<Edge>, projectId: string): Promise<Response> {
-  const query = generationsQuerySchema.safeParse(c.req.query());
-  if (!query.success) throw invalidRequest(query.error);
-  return c.json(await listGenerations(c.env.DB, projectId, query.data));
+  return c.json(await listGenerations(c.env.DB, projectId, parse(generationsQuerySchema, c.req.query())));
 }
 
 /** What the caller's project used. */

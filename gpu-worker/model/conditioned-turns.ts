@@ -1,5 +1,5 @@
 import type { Message } from "../../schema/api/chat.ts";
-import type { SteeringProfile } from "../../schema/attributes.ts";
+import { levelsOfThese, type SteeringProfile } from "../../schema/attributes.ts";
 import type { EffectiveSteering } from "../../schema/steering.ts";
 import { AttuneError } from "../../schema/wire/errors.ts";
 import { instructionInWords } from "./instruction-in-words.ts";
@@ -19,7 +19,8 @@ export type Conversation = {
  * The conversation with its steering in place, by the method the edge chose:
  *
  * - `label_line`: an `attributes` turn right before the answer, and one right before each past answer that says what it was
- *   asked to be (DESIGN §5). A turn with nothing to say is left out.
+ *   asked to be (DESIGN §5). A turn with nothing to say is left out. Of a profile whose template is `words` the label line is the
+ *   instruction below, of the attributes that it lists, and past answers have none.
  * - `words`: the instruction after a blank line at the end of the last user message, so that a model's own default system prompt
  *   stays and everything before the last message is a shared prefix. It is also obeyed better there than in the system message
  *   (SmolLM2-135M, six questions, greedy, mean words at verbosity 1 and 4: 31 and 209 against 39 and 184). A conversation without
@@ -37,6 +38,10 @@ export function conditionedTurns({ messages, steering, profile }: Conversation):
     case "label_line": {
       if (profile === null) {
         throw new AttuneError("invalid_request", "This model was not trained on attributes; steer it in words.");
+      }
+      if (profile.template === "words") {
+        const trained = profile.attributes.map(({ name }) => name);
+        return withInstruction(messages.map(toTurn), instructionInWords(levelsOfThese(steering.effective, trained)));
       }
       const past = messages.flatMap((message) => [
         ...(message.role === "assistant" ? attributesTurn(message.steer?.attributes ?? {}, profile) : []),

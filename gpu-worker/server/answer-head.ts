@@ -19,9 +19,12 @@ export type AnswerHead = {
 /** A piece of one choice's text. `logprobs` are of the tokens that it is from; `null` where they were not asked for. */
 export type Piece = { index: number; text: string; logprobs: ContentLogprob[] | null };
 
+/** Why a choice ended, as the answer says it: of itself, or because it is withheld. */
+export type ChoiceEnding = FinishReason | "content_filter";
+
 /** A finished choice. `logprobs` is `null` where they were not asked for. */
 export type WholeChoice = {
   content: string;
-  reason: FinishReason;
+  reason: ChoiceEnding;
   logprobs: ContentLogprob[] | null;
 };

@@ -1,16 +1,30 @@
 import { setImmediate } from "node:timers/promises";
 import type { MeasuredAttributes, TextStatistics } from "../../schema/api/attributes.ts";
-import { ATTRIBUTES, LEVELS, type Level, type MeasuredScale, type SteeringProfile } from "../../schema/attributes.ts";
+import {
+  ATTRIBUTES,
+  type Attribute,
+  LEVELS,
+  type Level,
+  type MeasuredScale,
+  type SteeringProfile,
+} from "../../schema/attributes.ts";
 import type { Scored } from "../../schema/wire/score.ts";
 import type { AttributeModelDescription } from "../model/attribute-model.ts";
 import type { JudgedAnswer } from "../model/attribute-text.ts";
 import { levelBetween, SMALL_MODEL_SCALE } from "../model/measured-levels.ts";
 import { colemanLiauGrade, countText, fleschKincaidGrade } from "../model/text-statistics.ts";
+import type { Tokenizer } from "../model/tokenizer.ts";
 import type { Predictions } from "../runtime/attribute-scorer.ts";
 import type { AttributeReader } from "./attribute-reader.ts";
 
 /** An attribute prediction model, and what it took levels of measured attributes to mean in its training. */
-export type Predictor = { reader: AttributeReader; measured: AttributeModelDescription["measured"] };
+export type Predictor = {
+  reader: Pick<AttributeReader, "read" | "warmUp" | "close">;
+  /** What it predicts. */
+  predicted: readonly Attribute[];
+  measured: AttributeModelDescription["measured"];
+  text: AttributeModelDescription["text"];
+};
 
 /** Measures finished answers: verbosity and complexity by rule, whatever else a model predicts by that model. */
 export class AnswerMeasurer {
@@ -30,6 +44,28 @@ export class AnswerMeasurer {
 
   get predicts(): boolean {
     return this.#predictor !== null;
+  }
+
+  /** Whether it predicts how toxic answers are. */
+  get readsToxicity(): boolean {
+    return this.#predictor?.predicted.includes("toxicity") === true;
+  }
+
+  /** The parts of an answer behind what is read of it at least, each such that all of it is read. */
+  partsNotRead(tokenizer: Pick<Tokenizer, "encodeText" | "decode">, answer: string): string[] {
+    if (this.#predictor === null) return [];
+    const { max_tokens, answer_share } = this.#predictor.text;
+    const length = Math.floor((max_tokens - TEMPLATE_TOKENS) * answer_share);
+    const ids = tokenizer.encodeText(answer.trim());
+    const parts = Math.max(0, Math.ceil(ids.length / length) - 1);
+    return Array.from({ length: parts }, (_, index) =>
+      tokenizer.decode(ids.slice((index + 1) * length, (index + 2) * length)),
+    );
+  }
+
+  /** Has the model loaded, if it is not: something will soon be measured. */
+  warmUp(): void {
+    this.#predictor?.reader.warmUp();
   }
 
   /**
@@ -58,6 +94,9 @@ export class AnswerMeasurer {
     await this.#predictor?.reader.close();
   }
 }
+
+/** More than what the template writes behind an answer, and what tokenising a part by itself may add. */
+const TEMPLATE_TOKENS = 24;
 
 /** Predictions are good to two digits at most. */
 const DIGITS = 2;

@@ -1,26 +1,28 @@
 import type { ServerResponse } from "node:http";
 import { AttuneError } from "../../schema/wire/errors.ts";
 import { COMPLETION_TOKENS_HEADER, choicesOf, type GenerateRequest } from "../../schema/wire/generate.ts";
-import type { FinishReason } from "../engine/answer.ts";
-import type { AnswerHead, Piece, WholeChoice } from "./answer-head.ts";
+import type { AnswerHead, ChoiceEnding, Piece, WholeChoice } from "./answer-head.ts";
 import type { Measurement } from "./choice-measurements.ts";
 import type { ChoicesEnding } from "./choices.ts";
+import { holdAnswer } from "./held-answer.ts";
+import { contentFiltered } from "./moderate.ts";
 import { OpenAiStream, openAiCompletion } from "./openai-dialect.ts";
 import { finishedResponse, ResponsesStream } from "./responses-dialect.ts";
 import { UiMessageStream } from "./ui-message-dialect.ts";
 
 /** Where an answer goes: piece by piece, or whole at its end. Tokens are counted over all its choices. */
-type AnswerWriter = {
+export type AnswerWriter = {
   text(piece: Piece, completionTokens: number): void;
   /** A choice is complete. */
-  finish(index: number, reason: FinishReason, completionTokens: number): void;
+  finish(index: number, reason: ChoiceEnding, completionTokens: number): void;
   /** @param measurements of each choice; `null` where that was not asked for, or the answer did not finish */
   end(ending: ChoicesEnding, measurements: readonly Measurement[] | null): void;
 };
 
-/** Writes an answer as the request wants it. */
+/** Writes an answer as the request wants it, and where too toxic ones are blocked not before it was moderated. */
 export function answerWriter(response: ServerResponse, head: AnswerHead, request: GenerateRequest): AnswerWriter {
-  return request.stream ? streamAnswer(response, head, request) : wholeAnswer(response, head, request);
+  const writer = request.stream ? streamAnswer(response, head, request) : wholeAnswer(response, head, request);
+  return request.moderation?.mode === "block" ? holdAnswer(writer) : writer;
 }
 
 function failure(ending: ChoicesEnding & { kind: "failed" }): AttuneError {
@@ -33,7 +35,7 @@ function failure(ending: ChoicesEnding & { kind: "failed" }): AttuneError {
 /** What renders a stream in one dialect: whole server-sent events, in the order they are asked for. */
 type AnswerStream = {
   text(piece: Piece, completionTokens: number): string;
-  finish(index: number, reason: FinishReason, completionTokens: number): string;
+  finish(index: number, reason: ChoiceEnding, completionTokens: number): string;
   end(completionTokens: number, measurements: readonly Measurement[] | null): string;
   fail(error: AttuneError, completionTokens: number): string;
 };
@@ -95,6 +97,10 @@ function wholeAnswer(response: ServerResponse, head: AnswerHead, request: Genera
       if (response.destroyed) return;
       if (ending.kind === "finished") {
         const { completionTokens } = ending;
+        if (request.moderation !== undefined && choices.every(({ reason }) => reason === "content_filter")) {
+          const error = contentFiltered(request.moderation);
+          return send(error.status, error.toBody(), completionTokens);
+        }
         send(200, wholeBody(head, request, choices, completionTokens, measurements), completionTokens);
         return;
       }

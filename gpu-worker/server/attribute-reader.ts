@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { SHARE_ENV, Worker } from "node:worker_threads";
 import { AttuneError } from "../../schema/wire/errors.ts";
 import type { JudgedAnswer } from "../model/attribute-text.ts";
@@ -77,13 +76,20 @@ export class AttributeReader {
     }
   }
 
+  /** Starts the thread, where there is none, before there is anything to read. */
+  warmUp(): void {
+    if (!this.#isClosing) this.#thread ??= this.#start();
+  }
+
   /** Takes nothing new, and ends the thread. */
   async close(): Promise<void> {
     this.#isClosing = true;
     this.#failAll(stopping());
     const thread = this.#thread;
     if (thread === null) return;
-    const ended = once(thread, "exit");
+    // Also where it fails before it comes to that.
+    const { promise: ended, resolve } = Promise.withResolvers<void>();
+    thread.once("exit", () => resolve());
     this.#post(thread, { type: "close" });
     const impatience = setTimeout(() => void thread.terminate(), CLOSE_MS);
     await ended;

@@ -21,6 +21,7 @@ import { Grammars, type OpenGrammar } from "./grammars.ts";
 import { logFields } from "./log-fields.ts";
 import { type ModelHost, toGenerations } from "./model-host.ts";
 import type { ModelHosts } from "./model-hosts.ts";
+import { noModerator } from "./moderate.ts";
 import { OpenAiLogprobs } from "./openai-logprobs.ts";
 import { requestClock } from "./request-clock.ts";
 import type { ResidentAdapter } from "./resident-adapter.ts";
@@ -29,6 +30,8 @@ import { checkTokenIds } from "./token-ids.ts";
 
 /** How long the end of an answer waits for what is measured of it. */
 const MEASURE_MS = 20_000;
+/** And for what moderation says, of which no deadline lets it off: loading the model and reading a long answer take minutes on a busy machine. */
+const MODERATE_MS = 120_000;
 
 const STATES = { finished: "completed", cancelled: "cancelled", failed: "failed" } as const;
 
@@ -75,6 +78,9 @@ export class Generations {
   }
 
   async #admit(request: GenerateRequest, host: ModelHost, response: ServerResponse): Promise<void> {
+    const { moderation } = request;
+    if (moderation?.mode === "block" && !this.#measurer.readsToxicity) throw noModerator();
+    if (moderation !== undefined) this.#measurer.warmUp();
     checkTokenIds(request.sampling, host.tokenizer.vocabSize);
     const scheduling = schedulingOf(request, monotonicNow());
     const generations = toGenerations(host, request).map((generation) => ({ ...generation, ...scheduling }));
@@ -131,7 +137,14 @@ export class Generations {
         this.#log.end(request.generation, STATES[ending.kind], ending.completionTokens);
         logEnd(logger, request.generation, promptTokens, ending);
         if (ending.kind !== "finished" || measurements === null) answer.end(ending, null);
-        else void measurements.all().then((measured) => answer.end(ending, measured));
+        else {
+          void measurements.all().then((measured) => {
+            for (const { moderation: verdict } of measured) {
+              if (verdict != null) host.metrics.moderated(verdict.flagged ? "flagged" : "passed");
+            }
+            answer.end(ending, measured);
+          });
+        }
       },
     };
     const choices = new Choices(
@@ -159,7 +172,10 @@ export class Generations {
     return { engine, grammars };
   }
 
-  /** What has the answers measured; `null` where that was not asked for. Measuring is part of what the deadline is for. */
+  /**
+   * What has the answers measured, and moderated; `null` where neither was asked for. Measuring is part of what the deadline is for, moderation
+   * is not.
+   */
   #measurementsOf(
     request: GenerateRequest,
     host: ModelHost,
@@ -167,17 +183,20 @@ export class Generations {
     left: AbortSignal,
     deadline = Number.POSITIVE_INFINITY,
   ): ChoiceMeasurements | null {
-    const { measure, messages, generation } = request;
-    if (measure !== true) return null;
+    const { measure, moderation, messages, generation } = request;
+    if (measure !== true && moderation === undefined) return null;
     return new ChoiceMeasurements(
       choicesOf(request).length,
+      { measure, moderation },
       async (answer) => {
-        const time = Math.min(MEASURE_MS, deadline - monotonicNow());
+        const time = moderation === undefined ? Math.min(MEASURE_MS, deadline - monotonicNow()) : MODERATE_MS;
         if (time <= 0) throw new DOMException("The deadline has come", "TimeoutError");
         const signal = AbortSignal.any([left, this.#stopping.signal, AbortSignal.timeout(Math.ceil(time))]);
-        const [scored] = await this.#measurer.measure([{ messages, answer }], host.model.profile, signal);
+        const parts = moderation === undefined ? [] : this.#measurer.partsNotRead(host.tokenizer, answer);
+        const answers = [answer, ...parts].map((part) => ({ messages, answer: part }));
+        const scored = await this.#measurer.measure(answers, host.model.profile, signal);
         host.metrics.measured("measured");
-        return scored?.attributes ?? {};
+        return scored.map(({ attributes }) => attributes);
       },
       (error) => {
         host.metrics.measured(left.aborted ? "abort" : "error");

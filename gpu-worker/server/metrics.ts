@@ -15,6 +15,8 @@ type DeadlineStage = "waiting" | "generating";
 
 /** Whether what was to be measured of an answer was; its client had gone; or it could not be, which the answer says. */
 type MeasureOutcome = "measured" | "abort" | "error";
+/** Whether an answer that was moderated is above the level. */
+type ModerationOutcome = "passed" | "flagged";
 
 /** What is asked of a model whenever the metrics are read. `engine` is `null` while its weights are not loaded. */
 export type ModelSource = { engine: () => EngineState | null; weights: WeightSet };
@@ -57,6 +59,9 @@ export class Metrics {
   readonly #finished = this.#counter("vllm:request_success", "Answers that ended, by reason.", ["finished_reason"]);
   readonly #expired = this.#counter("attune:deadline_expired", "Answers that their deadline ended.", ["stage"]);
   readonly #measured = this.#counter("attune:answers_measured", "Answers that were to be measured, by outcome.", [
+    "outcome",
+  ]);
+  readonly #moderated = this.#counter("attune:answers_moderated", "Answers that were moderated, by outcome.", [
     "outcome",
   ]);
   readonly refused = new Counter({
@@ -148,10 +153,12 @@ export class Metrics {
       this.#finished.inc({ ...labels, finished_reason: reason }, count);
     const expired = (stage: DeadlineStage, count = 1) => this.#expired.inc({ ...labels, stage }, count);
     const measured = (outcome: MeasureOutcome, count = 1) => this.#measured.inc({ ...labels, outcome }, count);
+    const moderated = (outcome: ModerationOutcome, count = 1) => this.#moderated.inc({ ...labels, outcome }, count);
     // What is counted by kind is there from the start: a rate over a series that just appeared misses its first count.
     for (const reason of ["stop", "length", "abort", "error"] as const) ended(reason, 0);
     for (const stage of ["waiting", "generating"] as const) expired(stage, 0);
     for (const outcome of ["measured", "abort", "error"] as const) measured(outcome, 0);
+    for (const outcome of ["passed", "flagged"] as const) moderated(outcome, 0);
     const counter = (metric: Counter) => {
       metric.inc({ ...labels }, 0);
       return metric.labels(labels);
@@ -171,6 +178,7 @@ export class Metrics {
       ended,
       expired,
       measured,
+      moderated,
       timeToFirstToken: this.#timeToFirstToken.labels(labels),
       interTokenLatency: this.#interTokenLatency.labels(labels),
       timePerToken: this.#timePerToken.labels(labels),

@@ -18,7 +18,7 @@ export async function openMeasurer(
   if (apm === undefined) return new AnswerMeasurer(null);
   const { description, close } = await openAttributeModel(apm);
   await close();
-  const { base, measured } = description;
+  const { base, measured, attributes, text } = description;
   const checkpoint = await openCheckpoint(model);
   const hash = await checkpoint.contentHash().finally(checkpoint.close);
   if (base.sha256 !== hash) {
@@ -26,5 +26,5 @@ export async function openMeasurer(
   }
   const onFailure = (reason: string) => logger.error({ reason, apm }, "attribute prediction model lost");
   const reader = new AttributeReader({ setup: { model, apm, cores: threads }, waiting: queue, onFailure });
-  return new AnswerMeasurer({ reader, measured });
+  return new AnswerMeasurer({ reader, predicted: attributes.map(({ name }) => name), measured, text });
 }

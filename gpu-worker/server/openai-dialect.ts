@@ -1,8 +1,7 @@
 import { type Usage, usageOf } from "../../schema/api/chat.ts";
 import type { AttuneError } from "../../schema/wire/errors.ts";
 import { DONE_LINE, formatFrame } from "../../schema/wire/frames.ts";
-import type { FinishReason } from "../engine/answer.ts";
-import type { AnswerHead, Piece, WholeChoice } from "./answer-head.ts";
+import type { AnswerHead, ChoiceEnding, Piece, WholeChoice } from "./answer-head.ts";
 import type { Measurement } from "./choice-measurements.ts";
 import type { ContentLogprob } from "./openai-logprobs.ts";
 import { steeringEcho } from "./steering-echo.ts";
@@ -31,7 +30,7 @@ export class OpenAiStream {
   }
 
   /** The finish chunk of one choice, with the steering echo. */
-  finish(index: number, reason: FinishReason, completionTokens: number): string {
+  finish(index: number, reason: ChoiceEnding, completionTokens: number): string {
     const start = this.#start(index, completionTokens);
     const echo = steeringEcho(this.#head, null);
     const choice = { index, delta: {}, finish_reason: reason, ...echo.choice(index) };

@@ -1,8 +1,7 @@
 import type { AttuneError } from "../../schema/wire/errors.ts";
 import { formatFrame } from "../../schema/wire/frames.ts";
 import type { GenerateRequest } from "../../schema/wire/generate.ts";
-import type { FinishReason } from "../engine/answer.ts";
-import type { AnswerHead, Piece, WholeChoice } from "./answer-head.ts";
+import type { AnswerHead, ChoiceEnding, Piece, WholeChoice } from "./answer-head.ts";
 import type { Measurement } from "./choice-measurements.ts";
 import type { ContentLogprob } from "./openai-logprobs.ts";
 import { steeringEcho } from "./steering-echo.ts";
@@ -12,7 +11,12 @@ type Asked = Pick<GenerateRequest, "sampling" | "echo">;
 
 type Status = "in_progress" | "completed" | "incomplete" | "failed";
 
-const statusOf = (reason: FinishReason): Status => (reason === "length" ? "incomplete" : "completed");
+/** How a response stands whose answer ended for that reason, and what it lacks. */
+const ENDINGS = {
+  stop: { status: "completed", incomplete_details: null },
+  length: { status: "incomplete", incomplete_details: { reason: "max_output_tokens" } },
+  content_filter: { status: "incomplete", incomplete_details: { reason: "content_filter" } },
+} as const satisfies Record<ChoiceEnding, { status: Status; incomplete_details: object | null }>;
 
 const textPart = (text: string, logprobs: ContentLogprob[] | null) => {
   return { type: "output_text", annotations: [], logprobs: logprobs ?? [], text };
@@ -40,7 +44,7 @@ function responseObject(head: AnswerHead, { sampling, echo }: Asked, status: Sta
     status,
     background: false,
     error: null,
-    incomplete_details: status === "incomplete" ? { reason: "max_output_tokens" } : null,
+    incomplete_details: null,
     instructions: null,
     max_output_tokens: sampling.max_tokens,
     model: head.model,
@@ -70,8 +74,9 @@ export function finishedResponse(
   completionTokens: number,
   measurements: readonly Measurement[] | null,
 ) {
-  const status = statusOf(reason);
+  const { status, incomplete_details } = ENDINGS[reason];
   return responseObject(head, asked, status, {
+    incomplete_details,
     output: [messageItem(head, status, [textPart(content, logprobs)])],
     usage: usageOf(head, completionTokens),
     ...steeringEcho(head, measurements).answer,
@@ -100,12 +105,12 @@ export class ResponsesStream {
   }
 
   /** The end of the text and of its item. The response itself ends with what was measured of it. */
-  finish(_index: number, reason: FinishReason, completionTokens: number): string {
+  finish(_index: number, reason: ChoiceEnding, completionTokens: number): string {
     const start = this.#start(completionTokens);
     this.#choice.reason = reason;
     const { content, logprobs } = this.#choice;
     const part = textPart(content, logprobs);
-    const item = messageItem(this.#head, statusOf(reason), [part]);
+    const item = messageItem(this.#head, ENDINGS[reason].status, [part]);
     const text = { ...this.#place(), text: content, logprobs: part.logprobs };
     return (
       start +

@@ -6,8 +6,8 @@ import type { Measurement } from "./choice-measurements.ts";
 type SteeringEcho = { answer: { steer?: object }; choice: (index: number) => { steer?: object } };
 
 /**
- * How an answer says that it was steered: as a whole, or, where its choices differ, with each. What was measured stands with the echo of
- * the only choice, and of one among several with the choice.
+ * How an answer says that it was steered: as a whole, or, where its choices differ, with each. What was measured, and what moderation says,
+ * stands with the echo of the only choice, and of one among several with the choice.
  *
  * @param measurements of each choice; `null` where that was not asked for, or is not known yet
  */
@@ -32,7 +32,8 @@ export function steeringEcho(
 
 /** Of several notes each is kept. */
 function withMeasured(steering: EffectiveSteering | undefined, measurement: Measurement) {
-  if (measurement.measured !== null) return { ...steering, ...measurement };
-  const notes = [steering?.note, measurement.note].filter((note) => note != null);
-  return { ...steering, measured: null, note: notes.join(" ") };
+  const { note: reason, ...read } = measurement;
+  if (reason === undefined) return { ...steering, ...read };
+  const notes = [steering?.note, reason].filter((note) => note != null);
+  return { ...steering, ...read, note: notes.join(" ") };
 }

@@ -1,7 +1,6 @@
 import type { AttuneError } from "../../schema/wire/errors.ts";
 import { DONE_LINE, formatFrame } from "../../schema/wire/frames.ts";
-import type { FinishReason } from "../engine/answer.ts";
-import type { AnswerHead, Piece } from "./answer-head.ts";
+import type { AnswerHead, ChoiceEnding, Piece } from "./answer-head.ts";
 import type { Measurement } from "./choice-measurements.ts";
 import { steeringEcho } from "./steering-echo.ts";
 
@@ -15,7 +14,7 @@ const TEXT = { id: "text-1" };
 export class UiMessageStream {
   readonly #head: AnswerHead;
   #begun = false;
-  #reason: FinishReason = "stop";
+  #reason: ChoiceEnding = "stop";
   #sequence = 0;
 
   constructor(head: AnswerHead) {
@@ -28,7 +27,7 @@ export class UiMessageStream {
   }
 
   /** The end of the text. The message itself ends with what was measured of it. */
-  finish(_index: number, reason: FinishReason, completionTokens: number): string {
+  finish(_index: number, reason: ChoiceEnding, completionTokens: number): string {
     this.#reason = reason;
     return this.#start(completionTokens) + this.#part({ type: "text-end", ...TEXT }, completionTokens);
   }
@@ -40,7 +39,8 @@ export class UiMessageStream {
       ...steeringEcho(this.#head, measurements).answer,
       ...(serviceTier !== null && { service_tier: serviceTier }),
     };
-    const last = this.#part({ type: "finish", finishReason: this.#reason, messageMetadata }, completionTokens);
+    const finishReason = this.#reason === "content_filter" ? "content-filter" : this.#reason;
+    const last = this.#part({ type: "finish", finishReason, messageMetadata }, completionTokens);
     return `${last}${DONE_LINE}\n\n`;
   }
 

@@ -2,9 +2,16 @@ import { z } from "zod";
 import { effectiveSteeringSchema } from "../steering.ts";
 import { measuredAttributesSchema } from "./attributes.ts";
 import { usageSchema } from "./chat.ts";
+import { verdictSchema } from "./moderation.ts";
 
-/** How an answer was steered, and with `steer.measure` what it became; `null` where that could not be measured. */
-export const steeringEchoSchema = effectiveSteeringSchema.extend({ measured: measuredAttributesSchema.nullish() });
+/**
+ * How an answer was steered, with `steer.measure` what it became, and what the key's moderation says of it; `null` where that could not be
+ * measured.
+ */
+export const steeringEchoSchema = effectiveSteeringSchema.extend({
+  measured: measuredAttributesSchema.nullish(),
+  moderation: verdictSchema.nullish(),
+});
 
 const tokenFields = {
   token: z.string(),
@@ -15,8 +22,10 @@ export const tokenLogprobSchema = z.object({ ...tokenFields, top_logprobs: z.arr
 const choiceLogprobsSchema = z.object({ content: z.array(tokenLogprobSchema), refusal: z.null() });
 
 const finishReasonSchema = z
-  .enum(["stop", "length"])
-  .describe("`length`: `max_tokens`, the context or `deadline_ms` ended it.");
+  .enum(["stop", "length", "content_filter"])
+  .describe(
+    "`length`: `max_tokens`, the context or `deadline_ms` ended it. `content_filter`: the key's moderation withholds it, so it is empty.",
+  );
 
 const answerFields = {
   id: z.string(),

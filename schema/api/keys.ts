@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { type Bounds, boundsSchema } from "../attributes.ts";
 import { type Limits, limitSchemas, limitsSchema, NO_LIMITS } from "./limits.ts";
+import { type Moderation, moderationSchema } from "./moderation.ts";
 import { slugSchema } from "./preset-reference.ts";
 
 /** What a key may be used for. */
@@ -67,6 +68,8 @@ export type KeySettings = Limits & {
   /** Models and presets it is limited to; `null`: all. With a list of presets, a request must use one of them. */
   models: readonly string[] | null;
   presets: readonly string[] | null;
+  /** What becomes of its answers, and those of its sessions, where they are too toxic; `null`: nobody looks. */
+  moderation: Moderation | null;
   /** Of a publishable key: the pages that may open sessions. Empty for a secret one. */
   origins: readonly string[];
   /** For each end user of the key's sessions by itself. */
@@ -104,6 +107,7 @@ export const keyCreateSchema = z
     bounds: keyBoundsSchema.default(DEFAULT_KEY_BOUNDS),
     models: allowlist(z.string().min(1).max(256)).default(null),
     presets: allowlist(slugSchema).default(null),
+    moderation: moderationSchema.nullable().default(null),
     origins: originsSchema.default([]),
     requests_per_minute: limitSchemas.requests_per_minute.default(60),
     tokens_per_minute: limitSchemas.tokens_per_minute.default(100_000),
@@ -128,6 +132,7 @@ export const keyUpdateSchema = z.strictObject({
   bounds: keyBoundsSchema.optional(),
   models: allowlist(z.string().min(1).max(256)).optional(),
   presets: allowlist(slugSchema).optional(),
+  moderation: moderationSchema.nullable().optional(),
   origins: originsSchema.optional(),
   requests_per_minute: limitSchemas.requests_per_minute.optional(),
   tokens_per_minute: limitSchemas.tokens_per_minute.optional(),
@@ -163,6 +168,9 @@ export const keySchema = z.object({
   bounds: boundsSchema,
   models: z.array(z.string()).nullable(),
   presets: z.array(z.string()).nullable(),
+  moderation: moderationSchema
+    .nullable()
+    .describe("What becomes of answers whose toxicity is read to be above the level; `null`: nobody looks."),
   origins: z.array(z.string()),
   ...limitSchemas,
   end_user_limits: z.object(limitSchemas),

@@ -26,7 +26,7 @@ export const responseObjectSchema = z.looseObject({
   created_at: z.int().describe("Unix seconds."),
   status: statusSchema,
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
-  incomplete_details: z.object({ reason: z.literal("max_output_tokens") }).nullable(),
+  incomplete_details: z.object({ reason: z.enum(["max_output_tokens", "content_filter"]) }).nullable(),
   instructions: z.string().nullable(),
   max_output_tokens: z.int().nullable(),
   metadata: z.record(z.string(), z.string()),

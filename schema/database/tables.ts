@@ -3,6 +3,7 @@ import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlit
 import type { AuditAction } from "../api/admin.ts";
 import { DEFAULT_KEY_BOUNDS, type KeyKind, type Scope } from "../api/keys.ts";
 import { type Limits, NO_LIMITS } from "../api/limits.ts";
+import type { Moderation } from "../api/moderation.ts";
 import type { PresetFields } from "../api/presets.ts";
 import type { AttributeLevels, Bounds } from "../attributes.ts";
 import type { GenerateRequest } from "../wire/generate.ts";
@@ -52,6 +53,7 @@ export const apiKeys = sqliteTable(
     bounds: text("bounds", { mode: "json" }).$type<Bounds>().notNull().default(DEFAULT_KEY_BOUNDS),
     models: text("models", { mode: "json" }).$type<readonly string[]>(),
     presets: text("presets", { mode: "json" }).$type<readonly string[]>(),
+    moderation: text("moderation", { mode: "json" }).$type<Moderation>(),
     origins: text("origins", { mode: "json" }).$type<readonly string[]>().notNull().default([]),
     ...limits,
     endUserLimits: text("end_user_limits", { mode: "json" }).$type<Limits>().notNull().default(NO_LIMITS),

@@ -78,6 +78,7 @@ describeFields(chatRequestSchema, {
 const GENERATING: readonly ErrorCode[] = [
   "unsupported_parameter",
   "context_length_exceeded",
+  "content_filtered",
   "model_not_found",
   "preset_not_found",
   "generation_cancelled",
@@ -87,6 +88,7 @@ const GENERATING: readonly ErrorCode[] = [
   "queue_full",
   "generation_failed",
   "worker_unavailable",
+  "moderation_unavailable",
   "deadline_exceeded",
 ];
 

@@ -94,6 +94,15 @@ function describeAccess(access: Access): string {
   return `A secret key or session with the scope \`${access}\`.`;
 }
 
+const eventSchemas = new WeakSet<z.ZodType>();
+
+/** An event of a stream, whose `data` is this as JSON. */
+function eventOf(data: z.ZodType): z.ZodType {
+  const schema = z.looseObject({ id: z.string().optional(), event: z.string().optional(), data });
+  eventSchemas.add(schema);
+  return schema;
+}
+
 function toResponse(
   status: number,
   { description, json, events, headers = {}, example }: Answer,
@@ -105,7 +114,7 @@ function toResponse(
     ...((json ?? events) !== undefined && {
       content: {
         ...(json !== undefined && { "application/json": { schema: json, ...(example !== undefined && { example }) } }),
-        ...(events !== undefined && { "text/event-stream": { schema: events.data } }),
+        ...(events !== undefined && { "text/event-stream": { schema: eventOf(events.data) } }),
       },
     }),
   };
@@ -161,8 +170,21 @@ function toOperation(operation: Operation, errorResponse: typeof toErrorResponse
   };
 }
 
+type Override = NonNullable<CreateDocumentOptions["override"]>;
+
+/** The data of an event is a text, which is JSON but where it ends a stream of chat completions. */
+const wrapData: Override = ({ zodSchema, jsonSchema }) => {
+  if (!(zodSchema instanceof z.ZodType) || !eventSchemas.has(zodSchema) || jsonSchema.properties === undefined) return;
+  const { data: contentSchema } = jsonSchema.properties;
+  if (typeof contentSchema !== "object") return;
+  jsonSchema.properties.data = {
+    type: "string",
+    anyOf: [{ const: "[DONE]" }, { contentMediaType: "application/json", contentSchema }],
+  };
+};
+
 /** zod describes a map with some of the attributes as a map with any names; here they are its properties. */
-const nameProperties: NonNullable<CreateDocumentOptions["override"]> = ({ jsonSchema }) => {
+const nameProperties: Override = ({ jsonSchema }) => {
   const { propertyNames, additionalProperties } = jsonSchema;
   if (typeof propertyNames !== "object" || propertyNames.enum === undefined) return;
   if (typeof additionalProperties !== "object") return;
@@ -214,6 +236,11 @@ export function buildDocument(version: string) {
         },
       },
     },
-    { override: nameProperties },
+    {
+      override: (context) => {
+        wrapData(context);
+        nameProperties(context);
+      },
+    },
   );
 }

@@ -6,6 +6,7 @@ const ERROR_MEANINGS: Record<ErrorCode, string> = {
   invalid_request: "The body is not JSON, or `param` names a field with a wrong value.",
   unsupported_parameter: "The field exists in OpenAI's API, and this server cannot honour it.",
   context_length_exceeded: "Prompt and `max_tokens` together exceed the model's context.",
+  content_filtered: "The key's moderation withholds every answer to the request.",
   invalid_api_key: "The key or session is missing, unknown, expired or revoked.",
   session_expired: "The session is over; open another one.",
   invalid_signature: "The signature between edge and worker is wrong; no client ever gets this.",
@@ -28,6 +29,7 @@ const ERROR_MEANINGS: Record<ErrorCode, string> = {
   internal_error: "The server failed.",
   generation_failed: "The inference worker failed while it generated.",
   worker_unavailable: "No inference worker is ready; `Retry-After` says when to come again.",
+  moderation_unavailable: "The key's moderation could not read the answer, and withholds it.",
   deadline_exceeded: "`deadline_ms` passed before the answer was begun.",
 };
 

@@ -11,6 +11,8 @@ const CODES = {
   unsupported_parameter: { status: 400, type: "invalid_request_error" },
   /** Prompt and max_tokens together exceed the model's context. */
   context_length_exceeded: { status: 400, type: "invalid_request_error" },
+  /** The key's moderation withholds every answer to the request. */
+  content_filtered: { status: 400, type: "invalid_request_error" },
   invalid_api_key: { status: 401, type: "authentication_error" },
   /** The session's time is over; its page opens another one. */
   session_expired: { status: 401, type: "authentication_error" },
@@ -46,6 +48,8 @@ const CODES = {
   generation_failed: { status: 500, type: "server_error" },
   /** No worker is ready: starting, draining or unreachable. */
   worker_unavailable: { status: 503, type: "server_error" },
+  /** The key's moderation withholds what it cannot read, and it could not read the answer. */
+  moderation_unavailable: { status: 503, type: "server_error" },
   /** The request's `deadline_ms` passed before its answer was begun. */
   deadline_exceeded: { status: 504, type: "server_error" },
 } as const satisfies Record<string, { status: number; type: string }>;

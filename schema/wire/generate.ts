@@ -7,6 +7,7 @@ import {
   samplingSchema,
   usageSchema,
 } from "../api/chat.ts";
+import { moderationSchema } from "../api/moderation.ts";
 import { type EffectiveSteering, effectiveSteeringSchema } from "../steering.ts";
 
 /** Where the edge sends a generation, and where it cancels one. */
@@ -39,6 +40,8 @@ export const generateRequestSchema = z
     deadline_ms: deadlineSchema.optional(),
     /** Whether each choice says, as `steer.measured`, what was measured of it. */
     measure: z.boolean().optional(),
+    /** What the worker does about choices that are too toxic: none is written before that is known where it blocks them. */
+    moderation: moderationSchema.optional(),
     stream: z.boolean(),
     /** OpenAI's `stream_options.include_usage`; of the dialect `openai` only, the others always say it. */
     include_usage: z.boolean(),

@@ -1,10 +1,11 @@
 import { Command, Option } from "commander";
 import { z } from "zod";
 import { SCOPES } from "../../schema/api/keys.ts";
+import type { Moderation } from "../../schema/api/moderation.ts";
 import type { Bounds } from "../../schema/attributes.ts";
 import { callAdmin, type EdgeOptions, findEdge, listAdmin } from "./admin-api.ts";
 import { limitsOf, withLimits } from "./limit-options.ts";
-import { bounds, duration, expiry, type Given, given, names, namesOrAll } from "./parse.ts";
+import { bounds, duration, expiry, type Given, given, moderation, names, namesOrAll } from "./parse.ts";
 import { printJson } from "./print-json.ts";
 
 type SettingFlags = {
@@ -12,6 +13,7 @@ type SettingFlags = {
   bounds?: Bounds;
   models?: Given<string[] | null>;
   presets?: Given<string[] | null>;
+  moderation?: Given<Moderation | null>;
   origins?: string[];
   expires?: Given<number | null>;
 };
@@ -21,14 +23,15 @@ const currentSchema = z.object({ version: z.int(), end_user_limits: z.record(z.s
 type Flags = SettingFlags & EdgeOptions & { project: string };
 
 /** The fields of the API that the options name; an option that was not given is not sent. */
-const settingsOf = ({ scopes, bounds, models, presets, origins, expires }: SettingFlags, command: Command) => ({
-  scopes,
-  bounds,
-  models: models?.value,
-  presets: presets?.value,
-  origins,
+const settingsOf = (flags: SettingFlags, command: Command) => ({
+  scopes: flags.scopes,
+  bounds: flags.bounds,
+  models: flags.models?.value,
+  presets: flags.presets?.value,
+  moderation: flags.moderation?.value,
+  origins: flags.origins,
   ...limitsOf(command, "own"),
-  expires_at: expires?.value,
+  expires_at: flags.expires?.value,
 });
 
 /** Options that a key is made with, and changed by. */
@@ -42,6 +45,11 @@ function withSettings(command: Command): Command {
     )
     .option("--models <list>", "models it is limited to, or all", given(namesOrAll))
     .option("--presets <list>", "presets it is limited to, or all", given(namesOrAll))
+    .option(
+      "--moderation <how>",
+      "what becomes of answers that are more toxic than a level: block=1 withholds them, annotate=1 has them say so; or none",
+      given(moderation),
+    )
     .option("--origins <list>", "of a publishable key: pages that may open sessions, as https://example.com", names)
     .option(
       "--expires <when>",

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from "commander";
+import { type Moderation, moderationSchema } from "../../schema/api/moderation.ts";
 import { attributeSchema, type Bound, type Bounds, levelSchema } from "../../schema/attributes.ts";
 
 /** An option's value that may be `null`, which Commander by itself takes for a value that is missing. */
@@ -61,6 +62,15 @@ export function bounds(text: string): Bounds {
       return [attribute.data, bound([value, ...rest].join("="))];
     }),
   );
+}
+
+/** `block=1`, `annotate=2`: what becomes of answers above that level; or `none`. */
+export function moderation(text: string): Moderation | null {
+  if (text === "none") return null;
+  const [mode, above = "", ...rest] = text.split("=");
+  const parsed = moderationSchema.safeParse({ mode, above: /^\d$/.test(above) ? Number(above) : null });
+  if (parsed.success && rest.length === 0) return parsed.data;
+  throw new InvalidArgumentError("Must be block=level or annotate=level, levels 0 to 3, or none.");
 }
 
 const SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 };

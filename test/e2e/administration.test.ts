@@ -43,12 +43,17 @@ describe("npm run attune", () => {
       expires_at: expect.any(Number),
     });
     expect(await listPresets(secret)).toBe(200);
+    expect((await on("update", id, "--moderation", "block=2")).output).toMatchObject({
+      moderation: { mode: "block", above: 2 },
+      bounds: { humor: { max: 2 } },
+    });
 
     expect((await on("update", id, "--scopes", "presets:read", "--requests-per-minute", "5")).output).toMatchObject({
       name: "backend",
       scopes: ["presets:read"],
       requests_per_minute: 5,
-      version: 2,
+      moderation: { mode: "block", above: 2 },
+      version: 3,
     });
     const rotated = secretSchema.parse((await on("rotate", id, "--overlap", "1h")).output);
     expect([await listPresets(secret), await listPresets(rotated.secret)]).toEqual([200, 200]);
@@ -61,6 +66,7 @@ describe("npm run attune", () => {
       { action: "key.revoke" },
       { action: "key.rotate" },
       { action: "key.update" },
+      { action: "key.update", changes: { moderation: { mode: "block", above: 2 } } },
       { action: "key.create" },
       { action: "project.create" },
     ]);

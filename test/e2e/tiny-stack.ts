@@ -1,14 +1,21 @@
+import { join } from "node:path";
 import OpenAI from "openai";
-import { afterAll, beforeAll } from "vitest";
+import { afterAll, beforeAll, vi } from "vitest";
 import { z } from "zod";
 import type { RunningWorker } from "../../gpu-worker/server/serve.ts";
-import type { Limits } from "../../schema/api/limits.ts";
+import type { KeySettings } from "../../schema/api/keys.ts";
+import type { Attribute } from "../../schema/attributes.ts";
+import { writeTinyApm } from "../fixtures/tiny-apm.ts";
 import { writeTinyModel } from "../fixtures/tiny-llama.ts";
 import { startTinyWorker, TINY_SECRET, writeTinyProfile } from "../fixtures/tiny-worker.ts";
 import { runningEdge } from "./running-edge.ts";
 
-/** The real edge before a real worker that serves a tiny random model called `tiny`, trained on verbosity, for the tests of one file. */
-export function tinyStack() {
+/**
+ * The real edge before a real worker that serves a tiny random model called `tiny`, trained on verbosity, for the tests of one file.
+ *
+ * @param predicted what a tiny attribute prediction model reads off its answers; without any there is none
+ */
+export function tinyStack(predicted: readonly Attribute[] = []) {
   let worker: RunningWorker | undefined;
   let model: Awaited<ReturnType<typeof writeTinyModel>> | undefined;
   let project = "";
@@ -20,7 +27,11 @@ export function tinyStack() {
   beforeAll(async () => {
     model = await writeTinyModel();
     const profile = await writeTinyProfile(model.directory, [{ name: "verbosity", default: null }]);
-    worker = await startTinyWorker(model.path, { profile });
+    // Where the graph is written that its texts are read with.
+    vi.stubEnv("ATTUNE_CACHE_DIR", model.directory);
+    const apm =
+      predicted.length === 0 ? undefined : await writeTinyApm(join(model.directory, "apm"), model.path, predicted);
+    worker = await startTinyWorker(model.path, { profile, ...(apm !== undefined && { apm }) });
   });
   const edge = runningEdge(() => ({ url: running().url, secret: TINY_SECRET }));
 
@@ -30,8 +41,8 @@ export function tinyStack() {
     const response = await fetch(`${url}/admin/v1${path}`, { method: "POST", headers, body: JSON.stringify(body) });
     return schema.parse(await response.json());
   }
-  const addKey = async (limits: Partial<Limits> = {}) => {
-    const body = { name: "test", tokens_per_minute: null, requests_per_minute: 10_000, ...limits };
+  const addKey = async (settings: Partial<KeySettings> = {}) => {
+    const body = { name: "test", tokens_per_minute: null, requests_per_minute: 10_000, ...settings };
     return (await administer(`/projects/${project}/keys`, body, z.object({ secret: z.string() }))).secret;
   };
   beforeAll(async () => {

@@ -32,10 +32,28 @@ describe("a body", () => {
     expect(JSON.stringify(await readJson(request))).toBe(nested(DEPTH_LIMIT));
   });
 
-  it("that does not arrive in time is a 408, and is not waited for any longer", async () => {
-    const request = new Request(ORIGIN, { method: "POST", body: stalledAfter('{"model":') });
+  it.each([
+    ["", {}],
+    [", whatever its length is said to be,", { "content-length": "100" }],
+  ])("that does not arrive in time%s is a 408, and is not waited for any longer", async (_, headers) => {
+    const request = new Request(ORIGIN, { method: "POST", headers, body: stalledAfter('{"model":') });
     const refusal = await readJson(request, 20).catch((error: unknown) => error);
     expect(AttuneError.isInstance(refusal) && [refusal.status, refusal.code]).toEqual([408, "request_timeout"]);
+  });
+
+  it.each([[{ "content-length": "2" }], [{ "content-length": "2", "transfer-encoding": "chunked" }]])(
+    "is no larger than allowed, whatever is said of it: %j",
+    async (headers) => {
+      const body = " ".repeat(BODY_LIMIT + 1);
+      const request = new Request(ORIGIN, { method: "POST", headers, body });
+      const refusal = await readJson(request).catch((error: unknown) => error);
+      expect(AttuneError.isInstance(refusal) && [refusal.status, refusal.code]).toEqual([413, "request_too_large"]);
+    },
+  );
+
+  it("that begins with a byte order mark is read", async () => {
+    const request = new Request(ORIGIN, { method: "POST", body: new TextEncoder().encode('\uFEFF{"text":"👋"}') });
+    expect(await readJson(request)).toEqual({ text: "👋" });
   });
 
   it("that goes on for ever is cut off where it is too large", async () => {

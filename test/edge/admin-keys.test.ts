@@ -39,6 +39,7 @@ describe("a new key", () => {
       bounds: { toxicity: { locked: 0 } },
       models: null,
       presets: null,
+      moderation: null,
       origins: [],
       requests_per_minute: 60,
       tokens_per_minute: 100_000,

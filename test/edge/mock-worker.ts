@@ -74,6 +74,13 @@ const REFUSALS: Record<string, MockRefusal> = {
   explodes: { code: "internal_error", message: "secret stack trace" },
 };
 
+/** What an answer without streaming fails with after its tokens, where the first word of the last message names one. */
+const FAILURES: Record<string, AttuneError> = {
+  fails: new AttuneError("generation_failed", "The worker failed."),
+  toxic: new AttuneError("content_filtered", "It is too toxic. Change the conversation."),
+  unread: new AttuneError("moderation_unavailable", "It could not be read. Try again later."),
+};
+
 /** Answers of so many numbers: one every 20 ms, or, where they are long, as fast as it goes. */
 const NUMBERS: Record<string, number> = { slow: 500, brisk: 25, huge: 1200 };
 
@@ -158,8 +165,8 @@ async function stream(behaviour: string, seen: SeenGeneration, response: ServerR
 async function answerWhole(behaviour: string, seen: SeenGeneration, response: ServerResponse): Promise<void> {
   if (behaviour === "silent") return void (await new Promise((resolve) => response.once("close", resolve)));
   const { generation: id, model } = seen.request;
-  if (behaviour === "fails") {
-    const error = new AttuneError("generation_failed", "The worker failed.");
+  const error = FAILURES[behaviour];
+  if (error !== undefined) {
     const counts = { [PROMPT_TOKENS_HEADER]: String(seen.usage.prompt_tokens), [COMPLETION_TOKENS_HEADER]: "2" };
     return sendJson(response, error.status, error.toBody(), counts);
   }

@@ -1,7 +1,8 @@
 import { env } from "cloudflare:workers";
+import { and, eq } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/d1";
-import { describe, expect, it } from "vitest";
-import { generations } from "../../schema/database/tables.ts";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { generations, presets } from "../../schema/database/tables.ts";
 import { type Client, chat, clientFor, expectError, issueKey, newProject, seenBy } from "./project.ts";
 
 /** What does not matter of a row of the ledger. */
@@ -42,6 +43,8 @@ async function withTutor(projectId = `proj_${crypto.randomUUID()}`): Promise<Cli
   return call;
 }
 
+afterEach(() => vi.useRealTimers());
+
 describe("a request that names a preset", () => {
   it.each([
     ["tutor", 2, "Two."],
@@ -63,6 +66,32 @@ describe("a request that names a preset", () => {
     await call("/v1/presets/tutor/rollback", { version: 1 });
     expect(await ask(call, "tutor")).toMatchObject({ used: { version: 3 }, persona: "One." });
     expect(await ask(call, "tutor:2")).toMatchObject({ used: { version: 2 }, persona: "Two." });
+  });
+
+  it("uses what was changed elsewhere after five seconds at the latest, and no more what was deleted there", async () => {
+    const projectId = `proj_${crypto.randomUUID()}`;
+    const call = await withTutor(projectId);
+    // Past this isolate, as another one would.
+    const changeElsewhere = (columns: Partial<typeof presets.$inferInsert>) =>
+      drizzle(env.DB)
+        .update(presets)
+        .set(columns)
+        .where(and(eq(presets.projectId, projectId), eq(presets.slug, "tutor")));
+    const now = Date.now();
+    vi.useFakeTimers({ toFake: ["Date"], now });
+    for (const preset of ["tutor", "tutor:production"]) await ask(call, preset);
+    await changeElsewhere({ version: 1, aliases: { production: 2 } });
+    vi.setSystemTime(now + 4_999);
+    expect(await ask(call, "tutor")).toMatchObject({ used: { version: 2 }, persona: "Two." });
+    vi.setSystemTime(now + 5_000);
+    expect(await ask(call, "tutor")).toMatchObject({ used: { version: 1 }, persona: "One." });
+    expect(await ask(call, "tutor:production")).toMatchObject({ used: { version: 2 }, persona: "Two." });
+    await changeElsewhere({ deletedAt: Math.floor(now / 1000) });
+    vi.setSystemTime(now + 10_000);
+    for (const preset of ["tutor", "tutor:1", "tutor:production"]) {
+      const response = await call(PATH, chat("hello", { steer: { preset } }).body);
+      await expectError(response, 404, "preset_not_found", /was deleted at/, "steer.preset");
+    }
   });
 
   it("is told why it cannot be used", async () => {

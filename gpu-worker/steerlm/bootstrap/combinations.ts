@@ -1,7 +1,6 @@
-import { ATTRIBUTES, type Attribute, type AttributeLevels } from "../../../schema/attributes.ts";
+import { ATTRIBUTES, type Attribute, type AttributeLevels, levelsOfThese } from "../../../schema/attributes.ts";
 import type { Conversation } from "../datasets/conversation.ts";
 import { levelsOf } from "../rounding.ts";
-import { levelsOfThese } from "../sft/profile-of-data.ts";
 import { unitHash } from "../unit-hash.ts";
 
 /** The combinations of levels that answers have, each once: what a model can be asked for, because somebody wrote such an answer. */

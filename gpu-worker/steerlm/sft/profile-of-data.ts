@@ -16,9 +16,14 @@ const UNASKED: readonly Attribute[] = ["humor", "creativity"];
  * The profile of a model trained on such rows: the attributes that occur, each with its best level as default or what occurs that is
  * nearest to it.
  *
+ * @param template how the label line is written
  * @throws Error where no row has a label
  */
-export function profileOfData(rows: Iterable<AttributeLevels>, measured: MeasuredScale | undefined): SteeringProfile {
+export function profileOfData(
+  rows: Iterable<AttributeLevels>,
+  measured: MeasuredScale | undefined,
+  template: SteeringProfile["template"] = "chatml",
+): SteeringProfile {
   const occurring = new Map<Attribute, Set<Level>>();
   for (const levels of rows) {
     for (const name of ATTRIBUTES) {
@@ -33,18 +38,8 @@ export function profileOfData(rows: Iterable<AttributeLevels>, measured: Measure
       : [{ name, default: UNASKED.includes(name) ? null : nearest(BEST_LEVELS[name], levels) }];
   });
   if (attributes.length === 0) throw new Error("No reply has a label to condition on. Label replies with --measure.");
-  return { template: "chatml", ...(measured && { measured }), attributes };
+  return { template, ...(measured && { measured }), attributes };
 }
 
 const nearest = (wanted: Level, levels: ReadonlySet<Level>): Level | null =>
   LEVELS.filter((level) => levels.has(level)).sort((a, b) => Math.abs(a - wanted) - Math.abs(b - wanted))[0] ?? null;
-
-/** The levels of these attributes, in their order. */
-export function levelsOfThese(levels: AttributeLevels, names: readonly Attribute[]): AttributeLevels {
-  const known: AttributeLevels = {};
-  for (const name of names) {
-    const level = levels[name];
-    if (level !== undefined) known[name] = level;
-  }
-  return known;
-}

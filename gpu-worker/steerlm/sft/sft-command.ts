@@ -1,4 +1,5 @@
 import { Command, Option } from "commander";
+import type { SteeringProfile } from "../../../schema/attributes.ts";
 import type { Precision } from "../../graph/precision.ts";
 import { int8Layout } from "../../runtime/int8-layout.ts";
 import { perAttribute, probability, share, withReadingOptions } from "../reading-options.ts";
@@ -41,7 +42,17 @@ export function sftCommand(): Command {
     .addOption(number("--contrast <weight>", "of telling label lines apart, 0 for none", 0.3, nonNegative))
     .addOption(number("--sentence-end <weight>", "of the token after a sentence's end", 4, positive))
     .addOption(new Option("--start <directory>", "LoRA to begin with, such as one trained with other options or data"))
-    .addOption(new Option("--profile <file>", "steering profile in place of one made from the data"))
+    .addOption(
+      new Option(
+        "--template <how>",
+        "whether the label line is names and levels in a turn of its own, or an instruction in words",
+      )
+        .choices(["chatml", "words"] satisfies SteeringProfile["template"][])
+        .default("chatml"),
+    )
+    .addOption(
+      new Option("--profile <file>", "steering profile in place of one made from the data").conflicts("template"),
+    )
     .option("--shuffle-labels", "deal the labels out anew, as a control that must learn no steering", false)
     .action((files: string[], flags: SftFlags) => runSft(files, flags));
 }

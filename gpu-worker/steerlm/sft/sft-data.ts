@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { ATTRIBUTES, type Attribute, LEVELS, type SteeringProfile } from "../../../schema/attributes.ts";
+import { ATTRIBUTES, type Attribute, LEVELS, levelsOfThese, type SteeringProfile } from "../../../schema/attributes.ts";
 import type { ChatTemplate } from "../../model/chat-template.ts";
 import { openCheckpoint } from "../../model/checkpoint.ts";
 import { readProfile } from "../../model/steering-profile.ts";
@@ -7,7 +7,7 @@ import type { Tokenizer } from "../../model/tokenizer.ts";
 import { readingOf } from "../reading-options.ts";
 import { seededDraws } from "../training/seeded-draws.ts";
 import { shuffledLevels } from "./label-draw.ts";
-import { levelsOfThese, profileOfData } from "./profile-of-data.ts";
+import { profileOfData } from "./profile-of-data.ts";
 import { readRows } from "./read-rows.ts";
 import type { SftRow } from "./row.ts";
 import type { SftFlags } from "./sft-flags.ts";
@@ -65,14 +65,14 @@ async function textPartsOf(model: string) {
   }
 }
 
-type ProfileFlags = Pick<SftFlags, "profile" | "measure" | "verbosityEdges" | "complexityEdges">;
+type ProfileFlags = Pick<SftFlags, "profile" | "template" | "measure" | "verbosityEdges" | "complexityEdges">;
 
 async function profileFor(rows: readonly SftRow[], flags: ProfileFlags): Promise<SteeringProfile> {
   const edges = { verbosity: flags.verbosityEdges, complexity: flags.complexityEdges };
   const measured = flags.measure === undefined ? undefined : edges;
   if (flags.profile !== undefined) return { ...(await readProfile(flags.profile)), ...(measured && { measured }) };
   const levels = rows.map((row) => row.levels);
-  return profileOfData(levels, measured);
+  return profileOfData(levels, measured, flags.template);
 }
 
 function hashOf(rows: readonly SftRow[], profile: SteeringProfile): string {

@@ -1,4 +1,4 @@
-import type { Attribute } from "../../../schema/attributes.ts";
+import type { Attribute, SteeringProfile } from "../../../schema/attributes.ts";
 import type { Precision } from "../../graph/precision.ts";
 import type { ReadingFlags } from "../reading-options.ts";
 import { optionsIdentity, type TrainingFlags } from "../training/training-options.ts";
@@ -17,6 +17,7 @@ export type SftFlags = ReadingFlags &
     sentenceEnd: number;
     start?: string;
     profile?: string;
+    template: SteeringProfile["template"];
     shuffleLabels: boolean;
   };
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bounds, duration, expiry, limit, names, namesOrAll } from "../../../scripts/attune/parse.ts";
+import { bounds, duration, expiry, limit, moderation, names, namesOrAll } from "../../../scripts/attune/parse.ts";
 
 describe("bounds on the command line", () => {
   it("are a locked level, a range, or no bound, for each attribute", () => {
@@ -18,6 +18,19 @@ describe("bounds on the command line", () => {
   it("of what is no attribute name those that are", () => {
     expect(() => bounds("wit=1")).toThrow(/wit is no attribute: quality, toxicity/);
   });
+});
+
+describe("moderation on the command line", () => {
+  it("is a mode and a level, or none", () => {
+    expect(moderation("block=1")).toEqual({ mode: "block", above: 1 });
+    expect(moderation("annotate=0")).toEqual({ mode: "annotate", above: 0 });
+    expect(moderation("none")).toBeNull();
+  });
+
+  it.each(["", "block", "block=", "block=4", "block=1=2", "block=01", "delete=1", "annotate=-1"])(
+    "%j is none",
+    (text) => expect(() => moderation(text)).toThrow(/Must be block=level/),
+  );
 });
 
 describe("times on the command line", () => {

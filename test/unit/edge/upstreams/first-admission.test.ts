@@ -18,7 +18,7 @@ const admitted = (): Outcome => ({ kind: "admitted", response: new Response() })
 /** What each worker will say, and after how many milliseconds. */
 type Script = { after: number; says: Outcome }[];
 
-function run(script: Script, options: { mayHedge?: boolean; signal?: AbortSignal } = {}) {
+function run(script: Script, options: { mayHedge?: (() => boolean) | null; signal?: AbortSignal } = {}) {
   const asked: number[] = [];
   const left: number[] = [];
   let next = 0;
@@ -36,7 +36,7 @@ function run(script: Script, options: { mayHedge?: boolean; signal?: AbortSignal
       });
       return promise;
     },
-    mayHedge: () => options.mayHedge ?? true,
+    mayHedge: options.mayHedge === undefined ? () => true : options.mayHedge,
     signal: options.signal ?? new AbortController().signal,
   });
   return { settled, asked, left };
@@ -85,13 +85,16 @@ describe("the first admission", () => {
     expect(left).toEqual([1]);
   });
 
-  it("waits for the first alone where no second may be asked", async () => {
+  it.each([
+    ["now", () => false],
+    ["ever", null],
+  ])("waits for the first alone where no second may be asked %s", async (_, mayHedge) => {
     const { settled, asked } = run(
       [
         { after: 10 * HEDGE_MS, says: admitted() },
         { after: 10, says: admitted() },
       ],
-      { mayHedge: false },
+      { mayHedge },
     );
     await vi.runAllTimersAsync();
     expect((await settled)?.worker).toBe(0);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { SMALL_MODEL_SCALE } from "../../../../gpu-worker/model/measured-levels.ts";
-import { levelsOfThese, profileOfData } from "../../../../gpu-worker/steerlm/sft/profile-of-data.ts";
-import { steeringProfileSchema } from "../../../../schema/attributes.ts";
+import { profileOfData } from "../../../../gpu-worker/steerlm/sft/profile-of-data.ts";
+import { levelsOfThese, steeringProfileSchema } from "../../../../schema/attributes.ts";
 
 describe("the profile of a model trained on data", () => {
   test("has the attributes that occur, in their order, each with its best level or the nearest that occurs", () => {
