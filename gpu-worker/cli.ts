@@ -5,6 +5,7 @@ import type { Precision } from "./graph/precision.ts";
 import { byteText } from "./model/byte-text.ts";
 import { isHubId } from "./model/hub/hub-id.ts";
 import { type PullOptions, type PullProgress, pullAdapter, pullAttributeModel, pullModel } from "./model/pull.ts";
+import { chosenAdapter, NO_ADAPTER } from "./models/shipped.ts";
 import { ensureDecoder } from "./runtime/decoder-files.ts";
 import { DEVICE_CHOICES } from "./runtime/find-device.ts";
 import { ADAPTERS_PATH, adapterPath } from "./server/adapter-admin.ts";
@@ -57,7 +58,8 @@ const deviceOption = new Option(
 
 const adapterOption = new Option(
   "--adapter <path or id>",
-  "LoRA in PEFT's format to merge into the weights: a directory, or hf:owner/name[@revision] from the Hugging Face hub",
+  "LoRA in PEFT's format to merge into the weights: a directory, hf:owner/name[@revision] from the Hugging Face hub, or none; without it, " +
+    "where no model is named either, the one that ships",
 ).env("ATTUNE_ADAPTER");
 
 /** `name=path`, several with commas between them. */
@@ -82,7 +84,8 @@ function tenths(say: (text: string) => void): (progress: PullProgress) => void {
 }
 
 /** Obtains what the user named. A signal ends it in an orderly way; after another one the process ends at once. */
-async function pulled({ model, adapter, apm }: Named, say: (text: string) => void) {
+async function pulled({ model, apm, ...named }: Named, say: (text: string) => void) {
+  const adapter = chosenAdapter({ model, ...named });
   const interrupted = new AbortController();
   const stop = () =>
     interrupted.abort(new Error("Interrupted. What was fetched is kept, the next start goes on with it."));
@@ -208,7 +211,9 @@ async function runServer(flags: ServeFlags): Promise<void> {
   const secret = readSecret();
   const otherSecret = readOtherSecret();
   const remote = remoteOf(flags);
-  const named = await pulled(flags, (text) => logger.info(text));
+  // Another server's weights are not those that the shipped adapter belongs to.
+  const chosen = remote === undefined ? flags : { ...flags, adapter: flags.adapter ?? NO_ADAPTER };
+  const named = await pulled(chosen, (text) => logger.info(text));
   const worker = await serve({ ...flags, ...named, remote, secret, otherSecret }, logger);
   process.send?.({ type: "listening", url: worker.url });
   logger.info({ url: worker.url, model: flags.id }, "listening");

@@ -1,5 +1,6 @@
 import { chmodSync, mkdirSync } from "node:fs";
 import { type PullProgress, pullAdapter, pullModel } from "../../gpu-worker/model/pull.ts";
+import { chosenAdapter, NO_ADAPTER } from "../../gpu-worker/models/shipped.ts";
 import { ensureDecoder } from "../../gpu-worker/runtime/decoder-files.ts";
 import { type InferenceWorker, startInferenceWorker } from "./inference-worker.ts";
 import { DEFAULT_STATE_DIRECTORY, type StatePaths, statePaths } from "./paths.ts";
@@ -16,7 +17,7 @@ export type BackendOptions = {
   stateDirectory?: string;
   /** A GGUF file, a model directory or `hf:owner/name`; without it the pinned model is obtained. */
   model?: string;
-  /** A LoRA to merge into its weights: a directory or `hf:owner/name`. */
+  /** A LoRA to merge into its weights: a directory, `hf:owner/name` or `none`; without it and a model, the one that ships. */
   adapter?: string;
   progress?: Progress;
   /** Gives up starting: what was started is stopped and the promise rejects. */
@@ -61,13 +62,18 @@ export async function startBackend(options: BackendOptions, started: AsyncDispos
     onNotice: progress.notice,
   });
   const model = await step("Model", (report) => orStackError(pullModel({ path: options.model, ...pulling(report) })));
-  const named = options.adapter;
+  const named = chosenAdapter(options);
   const adapter =
     named === undefined
       ? undefined
       : await step("Adapter", (report) => orStackError(pullAdapter(named, pulling(report))));
   await step("Decoder graph", (onProgress) => orStackError(ensureDecoder(model, { adapter, onProgress })));
-  const worker = await startInferenceWorker({ model, adapter, secret: secrets.workerSecret, logPath: paths.workerLog });
+  const worker = await startInferenceWorker({
+    model,
+    adapter: adapter ?? NO_ADAPTER,
+    secret: secrets.workerSecret,
+    logPath: paths.workerLog,
+  });
   started.defer(worker.stop);
 
   const bindings = {

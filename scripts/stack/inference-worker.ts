@@ -31,7 +31,7 @@ export type InferenceWorker = {
  */
 export async function startInferenceWorker(options: {
   model: string;
-  adapter: string | undefined;
+  adapter: string;
   secret: string;
   logPath: string;
 }): Promise<InferenceWorker> {
@@ -67,9 +67,20 @@ export async function startInferenceWorker(options: {
   }
 }
 
-function serveArguments({ model, adapter }: { model: string; adapter: string | undefined }): string[] {
-  const chosen = ["--model", model, ...(adapter === undefined ? [] : ["--adapter", adapter])];
-  return ["serve", ...chosen, "--host", "127.0.0.1", "--port", "0", "--drain", String(DRAIN_SECONDS)];
+function serveArguments({ model, adapter }: { model: string; adapter: string }): string[] {
+  return [
+    "serve",
+    "--model",
+    model,
+    "--adapter",
+    adapter,
+    "--host",
+    "127.0.0.1",
+    "--port",
+    "0",
+    "--drain",
+    String(DRAIN_SECONDS),
+  ];
 }
 
 function isRunning(child: ChildProcess): boolean {

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { hubIdHint, isHubId } from "../../gpu-worker/model/hub/hub-id.ts";
+import { NO_ADAPTER } from "../../gpu-worker/models/shipped.ts";
 
 /** What every way of starting the stack lets the user choose. */
 export type StackOptions = { port: number; model?: string; adapter?: string; stateDirectory?: string };
@@ -40,8 +41,9 @@ export function stackCommand(name: string, description: string): Command {
     )
     .option(
       "--adapter <path or id>",
-      "merge this LoRA in PEFT's format into the model's weights: a directory, or hf:owner/name[@revision]",
-      pathOrHubId,
+      "merge this LoRA in PEFT's format into the model's weights: a directory, hf:owner/name[@revision], or none; without it and " +
+        "--model, the one that ships",
+      (text: string) => (text === NO_ADAPTER ? text : pathOrHubId(text)),
     )
     .option("--state-directory <path>", "keep database, key and logs there instead of in .attune", fromUser)
     .helpOption("--help", "show this")

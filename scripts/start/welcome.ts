@@ -13,7 +13,7 @@ export function welcome(url: string, key: string): string {
     model: SERVED_MODEL,
     stream: true,
     messages: [{ role: "user", content: "What is a rainbow?" }],
-    steer: { attributes: { verbosity: 1, complexity: 0, humor: 2 } },
+    steer: { attributes: { verbosity: 1, complexity: 0 } },
   };
   return `
 ${heading("Attune is ready.")}  Ctrl-C stops it.

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { z } from "zod";
 import { measuredAttributesSchema } from "../../schema/api/attributes.ts";
+import { calibrationSchema } from "../../schema/calibration.ts";
 import { runningStack } from "./running-stack.ts";
 
 const stack = runningStack();
@@ -37,7 +38,9 @@ it("an example is matched to levels that a chat request takes", async () => {
   expect(chat.status).toBe(200);
 });
 
-it("a model without a calibration says so", async () => {
-  const response = await stack.send("GET", "/v1/models/smollm2-135m/calibration");
-  expect(response.status).toBe(404);
+it("the model that ships says what its levels were measured to give, and one without a calibration that it has none", async () => {
+  const shipped = await stack.send("GET", "/v1/models/smollm2-135m/calibration");
+  expect(calibrationSchema.parse(await shipped.json()).attributes.verbosity?.steerable).toBe(true);
+  const plain = await stack.send("GET", "/v1/models/smollm2-135m-base/calibration");
+  expect(plain.status).toBe(404);
 });

@@ -14,11 +14,15 @@ type ChatBody = OpenAI.ChatCompletionCreateParamsNonStreaming & { steer?: object
 /** Attune's addition to OpenAI's answers. */
 const steeredSchema = z.object({ steer: effectiveSteeringSchema });
 
+/** The publisher's model, as it is without the adapter that ships. */
+const PLAIN = "smollm2-135m-base";
+
 const FRANCE: ChatBody = {
   model: "smollm2-135m",
   messages: [{ role: "user", content: "What is the capital of France?" }],
   temperature: 0,
 };
+const BARE: ChatBody = { ...FRANCE, model: PLAIN };
 
 async function create(body: ChatBody) {
   const answer = await stack.client().chat.completions.create(body);
@@ -37,10 +41,10 @@ const textOf = (chunks: OpenAI.ChatCompletionChunk[]) =>
 
 describe("the openai client", () => {
   it("gets an answer of the real model with exact usage", async () => {
-    const { choices, usage, model, steer } = await create(FRANCE);
+    const { choices, usage, model, steer } = await create(BARE);
     expect(choices[0]?.message.content).toContain("Paris");
     expect(choices[0]?.finish_reason).toBe("stop");
-    expect(model).toBe("smollm2-135m");
+    expect(model).toBe(PLAIN);
     // 37 tokens by llama.cpp's count of the same conversation (test/fixtures/reference-tokens.json).
     expect(usage?.prompt_tokens).toBe(37);
     expect(usage?.total_tokens).toBe(37 + (usage?.completion_tokens ?? 0));
@@ -54,19 +58,31 @@ describe("the openai client", () => {
     expect(chunks.length).toBeGreaterThan(5);
     expect(chunks.at(-1)).toMatchObject({ choices: [], usage: whole.usage });
     const finish = chunks.find(({ choices }) => choices[0]?.finish_reason);
-    expect(finish).toMatchObject({ choices: [{ finish_reason: "stop" }], steer: { method: "none" } });
+    expect(finish).toMatchObject({ choices: [{ finish_reason: "stop" }], steer: { method: "label_line" } });
   });
 
-  it("steers, hears that this model is steered in words, and by what", async () => {
-    const ask = (verbosity: number, attributes = {}) =>
-      create({
-        ...FRANCE,
-        messages: [{ role: "user", content: "Explain why the sky is blue." }],
-        steer: { attributes: { verbosity, ...attributes } },
-        max_completion_tokens: 300,
-      });
-    const short = await ask(0, { humor: null });
-    const long = await ask(4);
+  const askFor = (verbosity: number, model = FRANCE.model, attributes = {}) =>
+    create({
+      ...{ ...FRANCE, model, max_completion_tokens: 300 },
+      messages: [{ role: "user", content: "Explain why the sky is blue." }],
+      steer: { attributes: { verbosity, ...attributes } },
+    });
+
+  it("steers the model that ships by what it was trained on, level by level", async () => {
+    const answers = [];
+    for (const verbosity of [0, 1, 2, 3, 4]) answers.push(await askFor(verbosity));
+    expect(answers[0]?.steer).toMatchObject({ effective: { verbosity: 0 }, method: "label_line", note: null });
+    expect(answers[0]?.steer.guidance).toEqual({ strength: 1.5, against: { complexity: 2, verbosity: 4 } });
+    const lengths = answers.map(({ usage }) => usage?.completion_tokens ?? 0);
+    expect(lengths[0]).toBeLessThan(30);
+    expect(lengths[4]).toBeGreaterThan(100);
+    expect(lengths[2]).toBeGreaterThan(lengths[0] ?? 0);
+    expect(lengths[2]).toBeLessThan(lengths[4] ?? 0);
+  });
+
+  it("hears that the plain model is steered in words, and by what", async () => {
+    const short = await askFor(0, PLAIN, { humor: null });
+    const long = await askFor(4, PLAIN);
     expect(short.steer).toMatchObject({ effective: { verbosity: 0 }, method: "words", clamped: [] });
     expect(short.steer.note).toContain("not trained");
     expect(long.steer.effective).toEqual({ verbosity: 4 });
@@ -75,7 +91,7 @@ describe("the openai client", () => {
 
   it("steers more strongly where that is asked for", async () => {
     const ask = (steer: object) =>
-      create({ ...FRANCE, max_tokens: 40, steer: { attributes: { verbosity: 0 }, ...steer } });
+      create({ ...BARE, max_tokens: 40, steer: { attributes: { verbosity: 0 }, ...steer } });
     const strong = await ask({ strength: 2 });
     expect(strong.steer.guidance).toEqual({ strength: 2, against: {} });
     const [plain, against] = [await ask({}), await ask({ strength: 2, against: { verbosity: 4 } })];
@@ -118,14 +134,14 @@ describe("the openai client", () => {
   });
 
   it("keeps a model from a word with logit_bias, and to a length with ignore_eos and min_tokens", async () => {
-    const content = (await create({ ...FRANCE, logprobs: true })).choices[0]?.message.content ?? "";
+    const content = (await create({ ...BARE, logprobs: true })).choices[0]?.message.content ?? "";
     expect(content).toContain(" Paris");
     // The token of " Paris" in SmolLM2's vocabulary.
-    const biased = await create({ ...FRANCE, logit_bias: { "7042": -100 } });
+    const biased = await create({ ...BARE, logit_bias: { "7042": -100 } });
     expect(biased.choices[0]?.message.content).not.toContain(" Paris");
 
     const length = async (options: object) => {
-      const { choices, usage } = await create({ ...FRANCE, max_tokens: 40, ...options });
+      const { choices, usage } = await create({ ...BARE, max_tokens: 40, ...options });
       return [usage?.completion_tokens, choices[0]?.finish_reason];
     };
     expect(await length({ ignore_eos: true })).toEqual([40, "length"]);
@@ -148,7 +164,7 @@ describe("the openai client", () => {
 
   it("lists the models and the attributes", async () => {
     const { data } = await stack.client().models.list();
-    expect(data.map(({ id }) => id)).toEqual(["smollm2-135m"]);
+    expect(data.map(({ id }) => id)).toEqual(["smollm2-135m", PLAIN]);
     expect((await stack.client().models.retrieve("smollm2-135m")).object).toBe("model");
     const attributes = await (await stack.send("GET", "/v1/attributes")).json();
     const names = z.object({

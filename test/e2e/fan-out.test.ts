@@ -30,7 +30,7 @@ describe("the openai client", () => {
         texts[index] += delta.content ?? "";
         if (finish_reason === null) continue;
         finished.push(index);
-        expect(steeredSchema.parse(chunk).steer.method).toBe("none");
+        expect(steeredSchema.parse(chunk).steer.method).toBe("label_line");
       }
     }
     expect(finished.toSorted()).toEqual([0, 1]);
@@ -50,8 +50,8 @@ describe("the openai client", () => {
     const fanOut = await ask({ attributes: { humor: 0 }, fan_out: [{ verbosity: 0 }, { verbosity: 4 }] });
     const { choices, usage, ...answer } = fanOut;
     expect(choices.map((choice) => steeredSchema.parse(choice).steer.effective)).toEqual([
-      { humor: 0, verbosity: 0 },
-      { humor: 0, verbosity: 4 },
+      { humor: 0, complexity: 2, verbosity: 0 },
+      { humor: 0, complexity: 2, verbosity: 4 },
     ]);
     expect(answer).not.toHaveProperty("steer");
     const [short = "", long = ""] = choices.map(({ message }) => message.content ?? "");

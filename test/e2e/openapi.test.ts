@@ -18,6 +18,10 @@ const documentSchema = z.looseObject({
   paths: z.record(z.string(), z.record(z.string(), z.looseObject({ responses: z.record(z.string(), responseSchema) }))),
 });
 
+const EVENTS = "text/event-stream";
+/** Where the schema of an event has that of its data as JSON. */
+const EVENT_DATA = "/properties/data/anyOf/1/contentSchema";
+
 /** What the server says that it answers, as it serves it, and whether something is that. */
 async function servedDocument() {
   const response = await fetch(`${stack.edge().url}/openapi.json`);
@@ -29,12 +33,12 @@ async function servedDocument() {
   return {
     response,
     document,
-    /** Why this is nothing that the operation answers with the status in this form; empty where it is. */
+    /** Why this is nothing that the operation answers with the status in this form, or as the data of its events; empty where it is. */
     misfits({ path, method }: Operation, status: number, media: string, value: unknown): unknown[] {
       const answer = paths[path]?.[method]?.responses[status];
       if (answer === undefined) return [`${method} ${path} has no status ${status}`];
       const place = answer.$ref ?? `#/paths/${escaped(path)}/${method}/responses/${status}`;
-      const schema = { $ref: `document${place}/content/${escaped(media)}/schema` };
+      const schema = { $ref: `document${place}/content/${escaped(media)}/schema${media === EVENTS ? EVENT_DATA : ""}` };
       const validate = ajv.compile(schema);
       return validate(value) ? [] : [{ value }, ...(validate.errors ?? [])];
     },
@@ -80,7 +84,7 @@ async function send(operation: Operation, body: unknown): Promise<Response> {
 async function check(operation: Operation, response: Response): Promise<unknown[]> {
   const media = response.headers.get("content-type")?.split(";")[0] ?? "";
   const text = await response.text();
-  if (media !== "text/event-stream") return served.misfits(operation, response.status, media, JSON.parse(text));
+  if (media !== EVENTS) return served.misfits(operation, response.status, media, JSON.parse(text));
   const events = new EventParser().push(text).filter(({ data }) => data !== "[DONE]");
   if (events.length === 0) return ["no events"];
   return events.flatMap(({ data }) => served.misfits(operation, response.status, media, JSON.parse(data)));

@@ -14,10 +14,13 @@ const MAX_DEFAULT_STRENGTH = 2.5;
 const MAX_QUALITY_COST = 0.15;
 const MAX_REPETITION_COST = 0.05;
 
+/** What a higher strength must gain in ρ: less is within what forty prompts can tell, and the lower one changes answers less. */
+const MIN_GAIN = 0.02;
+
 const RULE =
   `Of the strengths up to ${MAX_DEFAULT_STRENGTH} that cost at most ${MAX_QUALITY_COST} levels of quality, as an attribute prediction model ` +
   `reads them, and ${MAX_REPETITION_COST} more of repeated runs of four words than the lowest strength, mean over all sweeps and levels: the ` +
-  "one with the highest rho within prompts, mean over the attributes. Of quality nothing is known where no such model was asked. " +
+  `lowest whose rho within prompts, mean over the attributes, is within ${MIN_GAIN} of the highest. Of quality nothing is known where no such model was asked. ` +
   `An attribute is steerable where rho at that strength is ${STEERABLE_RHO} or more and its 95 % interval lies above 0.`;
 
 const adapterSweeps = ({ sweeps }: Report): SweepReport[] => sweeps.filter(({ system }) => system === "adapter");
@@ -82,10 +85,8 @@ export function defaultStrengthOf(report: Report): number {
     );
   });
   const rho = new Map(affordable.map((strength) => [strength, meanRho(report, strength)]));
-  return affordable.reduce(
-    (best, strength) => ((rho.get(strength) ?? 0) > (rho.get(best) ?? 0) ? strength : best),
-    lowest,
-  );
+  const enough = Math.max(...rho.values()) - MIN_GAIN;
+  return affordable.find((strength) => (rho.get(strength) ?? 0) >= enough) ?? lowest;
 }
 
 function meanRho(report: Report, strength: number): number {
