@@ -64,7 +64,7 @@ function join(chunks: readonly Uint8Array[], length: number): Uint8Array {
   return bytes;
 }
 
-/** Reads a body whose length HTTP itself sees to, in one go: at a third of what counting costs. */
+/** Reads a body whose length HTTP itself sees to, in one go: there is nothing to count. */
 async function readWhole(request: Request, late: Promise<null>, deadlineMs: number): Promise<Uint8Array> {
   const read = await Promise.race([request.arrayBuffer(), late]);
   if (read === null) throw tooSlow(deadlineMs);
